@@ -1,0 +1,47 @@
+# DeFT-X: from per-language corpora to tables and figures. What each result is called, under results/{experiment}/:
+#
+#   corpora/{lang}/train.txt.gz, valid.txt.gz           clean unlabelled text
+#   datasets/{dataset}/{lang}/{split}.csv               labelled data: id, text[, pair], label
+#   base.json                                           the base model's identity (base/: the model, where trained here)
+#   deltas/language/{lang}/seed{n}.safetensors          full fine-tuning on text, minus the base
+#   deltas/task/{task}/{start}/seed{n}.safetensors      full fine-tuning on a task, minus its start
+#   masks/…, sfts/…                                     the same names below {kind}/{selection}: masks, sparse vectors
+#   composed/{method}/{task}/{lang}/seed{n}.json        recipe of base + task vector + language vector
+#   scores/…, predictions/…                             the same names: measures (json), every prediction (csv)
+#   tables/, figures/                                   what goes into a paper
+#
+# {selection}  how a mask is chosen, by its name in the configuration
+# {start}      where a task's training starts: `base`, or {selection}-{lang}, the base plus that language's vector
+# {n}          the seed; a task's vectors pair with the language seed at the same position
+#
+# Other experiments: snakemake --cores all --configfile config/nusax-cpu.yaml
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "rules/common.smk"
+include: "rules/corpora.smk"
+include: "rules/datasets.smk"
+include: "rules/base.smk"
+include: "rules/full.smk"
+include: "rules/masks.smk"
+include: "rules/sft.smk"
+include: "rules/compose.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    fetch,
+
+
+rule all:
+    default_target: True
+    message:
+        f"{EXPERIMENT.name} is complete: {ROOT}/tables and {ROOT}/figures"
+    input:
+        rules.tables.output,
+        rules.figures.output,

@@ -1,0 +1,328 @@
+"""The command line: one verb per stage. Each reads what it names and writes what it names.
+
+Settings arrive as JSON (the workflow's way) or as the name of a YAML file. Heavy libraries are imported inside
+the verbs, so that help and the light stages start at once.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, ParamSpec
+
+import typer
+
+from deftx import __version__
+from deftx.errors import ConfigError, DeftxError
+
+app = typer.Typer(
+    name="deftx",
+    help="Denoised sparse fine-tuning for zero-shot cross-lingual transfer (DeFT-X, LT-SFT).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+P = ParamSpec("P")
+
+Out = Annotated[Path, typer.Option(help="File or folder to write.")]
+Base = Annotated[Path, typer.Option(help="base.json, the description of the base model.")]
+Settings = Annotated[str, typer.Option(help="Settings as JSON, or the name of a YAML file.")]
+
+
+def verb(function: Callable[P, None]) -> Callable[P, None]:
+    """Register a verb; a user's mistake ends it with one message and exit status 1."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except DeftxError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            print(f"error: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+
+    return app.command(name=function.__name__.strip("_"))(run)
+
+
+def parsed(kind: Any, settings: str) -> Any:
+    """Settings as an instance of a pydantic type.
+
+    Raises:
+        ConfigError: neither JSON nor a YAML file, or not of this type.
+    """
+    import yaml
+    from pydantic import TypeAdapter, ValidationError
+
+    path = Path(settings)
+    is_file = settings[:1] not in "{[" and path.suffix in (".yaml", ".yml", ".json")
+    try:
+        text = path.read_text(encoding="utf-8") if is_file else settings
+        return TypeAdapter(kind).validate_python(yaml.safe_load(text))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise ConfigError(f"settings: {where}: {problem['msg']}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"settings are neither JSON nor YAML: {error}") from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Denoised sparse fine-tuning for zero-shot cross-lingual transfer (DeFT-X, LT-SFT)."""
+
+
+@verb
+def fetch(
+    file: Settings,
+    out: Out,
+    mirror: Annotated[Path | None, typer.Option(envvar="DEFTX_MIRROR", help="Folder that is looked in first.")] = None,
+) -> None:
+    """Fetch a pinned raw file, from the mirror if it holds it."""
+    from deftx import sources
+    from deftx.config import File
+
+    sources.fetch(parsed(File, file), out, mirror)
+
+
+@verb
+def corpus(
+    language: Annotated[str, typer.Argument(help="Code of the language.")],
+    settings: Settings,
+    out: Out,
+    raw: Annotated[list[Path] | None, typer.Option(help="Raw files, in the order of the settings.")] = None,
+    evaluation: Annotated[
+        list[Path] | None, typer.Option(help="CSV files of datasets whose sentences are dropped.")
+    ] = None,
+    family: Annotated[str | None, typer.Option(help="For an artificial language: its family, as JSON.")] = None,
+) -> None:
+    """Clean a language's text and split it into train and valid."""
+    from deftx import corpora, datasets, testbed
+    from deftx.config import Corpus
+
+    if family is not None:
+        spoken = parsed(testbed.Language, settings)
+        lines = testbed.corpus(parsed(testbed.Family, family), language, spoken)
+        cleaning = Corpus.model_construct(files=(), min_words=2, valid=0.05, min_lines=20)
+    else:
+        cleaning = parsed(Corpus, settings)
+        lines = [
+            line
+            for file, path in zip(cleaning.files, raw or [], strict=True)
+            for line in corpora.read_lines(file, path)
+        ]
+    sentences = (row[column] for path in evaluation or [] for row in datasets.load(path) for column in ("text", "pair")
+                 if column in row)  # fmt: skip
+    counts = corpora.build(lines, cleaning, sentences, out, language)
+    print(f"{language}: {counts.train} lines to train on, {counts.valid} held out, of {counts.raw}", file=sys.stderr)
+
+
+@verb
+def dataset(
+    language: Annotated[str, typer.Argument(help="Code of the language.")],
+    split: Annotated[str, typer.Argument(help="train, valid or test.")],
+    settings: Settings,
+    labels: Annotated[str, typer.Option(help="The task's labels as a JSON list.")],
+    out: Out,
+    raw: Annotated[Path | None, typer.Option(help="Raw file of the split.")] = None,
+    near: Annotated[list[Path] | None, typer.Option(help="CSV files whose near copies are dropped.")] = None,
+    family: Annotated[str | None, typer.Option(help="For an artificial language: its family, as JSON.")] = None,
+    spoken: Annotated[str | None, typer.Option(help="For an artificial language: its testbed entry.")] = None,
+) -> None:
+    """Bring labelled data into one layout: a CSV file with id, text, pair and label."""
+    from deftx import datasets, testbed
+    from deftx.config import DatasetSettings
+
+    kind = parsed(DatasetSettings, settings)
+    if raw is not None:
+        rows = datasets.read(raw, datasets.layout_of(kind, raw.name), kind.labels)
+    elif family is not None and spoken is not None:
+        world, tongue = parsed(testbed.Family, family), parsed(testbed.Language, spoken)
+        rows = testbed.dataset(world, language, tongue, parsed(Literal["train", "valid", "test"], split))
+    else:
+        raise ConfigError("a dataset needs its raw file (--raw), or a family and a language of the testbed")
+    kept = rows
+    if kind.drop_near_copies:
+        kept = datasets.without_near_copies(rows, kind.drop_near_copies, near or [])
+        print(f"{len(rows) - len(kept)} of {len(rows)} rows dropped as near copies", file=sys.stderr)
+    datasets.save(kept, len(rows) - len(kept), parsed(list[str], labels), out)
+
+
+@verb
+def base(
+    settings: Settings,
+    out: Out,
+    family: Annotated[str | None, typer.Option(help="The family of artificial languages, as JSON.")] = None,
+    train: Annotated[list[Path] | None, typer.Option(help="Corpora to pretrain on.")] = None,
+    valid: Annotated[list[Path] | None, typer.Option(help="Held-out parts of the corpora.")] = None,
+) -> None:
+    """Describe the base model in base.json; pretrain a tiny one first where the settings say so."""
+    from deftx import base as base_model
+    from deftx.config import Base as BaseSettings
+
+    chosen = parsed(BaseSettings, settings)
+    location = base_model.where(chosen.model) if chosen.model else str(out.parent / "base")
+    if chosen.pretrain:
+        from deftx import pretraining, testbed
+
+        if family is None:
+            raise ConfigError("pretraining needs the family of artificial languages (--family)")
+        pieces = testbed.inventory(parsed(testbed.Family, family))
+        pretraining.pretrain(chosen.pretrain, pieces, train or [], valid or [], Path(location))
+    description = base_model.describe(chosen.model, chosen.revision, location, out)
+    print(f"base model {description.name}: weights {description.hash[:12]}", file=sys.stderr)
+
+
+@verb
+def train(
+    settings: Settings,
+    phase: Annotated[str, typer.Option(help="Length and speed of the training, as JSON.")],
+    base: Base,
+    train: Annotated[Path, typer.Option(help="Corpus (text) or dataset (CSV) to train on.")],
+    valid: Annotated[Path, typer.Option(help="Held-out part of it.")],
+    seed: Annotated[int, typer.Option(help="Seed of order, masking, dropout and head.")],
+    out: Out,
+    labels: Annotated[str | None, typer.Option(help="A task's labels as a JSON list; without: masked-LM.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Move the entries of this mask only.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Vector added to the base before training.")] = None,
+) -> None:
+    """Train a delta (full fine-tuning) or, with a mask, an SFT (sparse fine-tuning)."""
+    from deftx import training
+    from deftx.config import LanguageTraining, Phase, TaskTraining
+
+    job = training.Job(base, parsed(Phase, phase), seed, out, mask, start)
+    if labels is None:
+        training.train_language(job, train, valid, parsed(LanguageTraining, settings))
+    else:
+        training.train_task(job, train, valid, parsed(list[str], labels), parsed(TaskTraining, settings))
+
+
+@verb
+def mask(
+    delta: Annotated[Path, typer.Argument(help="The delta of a full fine-tuning.")],
+    selection: Annotated[str, typer.Option(help="Selection as JSON, or the name of a YAML file.")],
+    k: Annotated[str, typer.Option(help="Entries to choose: a number, or with a decimal point a share.")],
+    out: Out,
+    report: Annotated[Path, typer.Option(help="JSON with spectra, ranks and entries chosen per parameter.")],
+) -> None:
+    """Choose the entries sparse fine-tuning may move."""
+    from deftx import masks
+    from deftx.config import Denoising
+
+    masks.build(delta, parsed(Denoising, selection), json.loads(k), out, report)
+
+
+@verb
+def compose(
+    vectors: Annotated[
+        list[str], typer.Argument(help="Vectors in the order they are added, each FILE or FILE:WEIGHT.")
+    ],
+    base: Base,
+    out: Out,
+) -> None:
+    """Write the recipe of a composed model: base plus weighted vectors."""
+    from deftx import base as base_model
+    from deftx import composition
+
+    composition.compose([_weighted(v) for v in vectors], base_model.read(base), out)
+
+
+def _weighted(vector: str) -> tuple[Path, float]:
+    path, colon, weight = vector.rpartition(":")
+    try:
+        return (Path(path), float(weight)) if colon else (Path(vector), 1.0)
+    except ValueError:
+        return Path(vector), 1.0
+
+
+@verb
+def export(recipe: Annotated[Path, typer.Argument(help="Recipe of a composed model.")], base: Base, out: Out) -> None:
+    """Store a composed model as an ordinary checkpoint that transformers can load."""
+    from deftx import base as base_model
+    from deftx import composition, evaluation
+
+    description = base_model.read(base)
+    model = evaluation.build(composition.read(recipe), description)
+    model.save_pretrained(out)
+    base_model.load_tokenizer(description.location, description.revision).save_pretrained(out)
+
+
+@verb
+def evaluate(
+    recipe: Annotated[Path, typer.Argument(help="Recipe of a composed model.")],
+    base: Base,
+    dataset: Annotated[Path, typer.Option(help="CSV file of the test set.")],
+    scores: Annotated[Path, typer.Option(help="JSON to write.")],
+    predictions: Annotated[Path, typer.Option(help="CSV to write: every prediction with its probabilities.")],
+    max_length: Annotated[int, typer.Option(help="Texts are cut to so many tokens.")] = 128,
+) -> None:
+    """Score a composed model on a labelled test set."""
+    from deftx import evaluation
+
+    evaluation.evaluate(recipe, base, dataset, max_length, scores, predictions)
+
+
+@verb
+def overlap(
+    vectors: Annotated[list[str], typer.Argument(help="NAME=FILE for each vector.")],
+    out: Out,
+) -> None:
+    """Compare vectors pair by pair: Jaccard of their masks, cosine of their values."""
+    from deftx import overlap as overlaps
+
+    overlaps.build(dict(_named(v) for v in vectors), out)
+
+
+@verb
+def tables(
+    results: Annotated[Path, typer.Argument(help="Folder of the experiment's results.")],
+    plan: Annotated[str, typer.Option(help="Task, methods, languages and seeds to tabulate, as JSON.")],
+    out: Out,
+) -> None:
+    """Make tables of scores and gains in CSV, Markdown and LaTeX."""
+    from deftx import tables as table_stage
+
+    table_stage.build(results, parsed(table_stage.Plan, plan), out)
+
+
+@verb
+def figures(
+    tables: Annotated[Path, typer.Argument(help="Folder of the tables.")],
+    out: Out,
+    reports: Annotated[list[str] | None, typer.Option(help="SELECTION/NAME=FILE: reports of masks.")] = None,
+    overlaps: Annotated[list[str] | None, typer.Option(help="SELECTION=FILE: overlap tables.")] = None,
+) -> None:
+    """Draw figures from tables, reports of masks, and overlaps."""
+    from deftx import figures as figure_stage
+
+    figure_stage.build(tables, dict(map(_named, reports or [])), dict(map(_named, overlaps or [])), out)
+
+
+def _named(entry: str) -> tuple[str, Path]:
+    name, _, path = entry.partition("=")
+    return name, Path(path)
+
+
+@verb
+def schema(
+    out: Annotated[Path, typer.Option(help="Folder config/ of the project.")] = Path("config"),
+    check: Annotated[bool, typer.Option(help="Write nothing; fail if a file is stale.")] = False,
+) -> None:
+    """Generate the configuration's JSON schema and the key table of config/README.md."""
+    from deftx import schema as schema_stage
+
+    schema_stage.build(out, check)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,164 @@
+"""Composition: a model is the base plus weighted vectors, summed in float32 in a fixed order.
+
+theta = theta_0 + w_task phi_task + w_language phi_language (Ansell et al. 2022, section 3.2). The order is part
+of the recipe, because float addition is not associative. Nothing is ever subtracted to undo a sum.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deftx import sft
+from deftx.base import Description
+from deftx.errors import VectorError
+from deftx.files import write_json
+from deftx.sources import sha256_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Term:
+    """One weighted vector of the sum."""
+
+    path: Path
+    weight: float
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A composed model: the base, and the terms in the order they are added."""
+
+    base: str
+    terms: tuple[Term, ...]
+
+
+def compose(terms: Sequence[tuple[Path, float]], description: Description, out: Path) -> Recipe:
+    """Check that vectors fit the base and one another, and write the recipe of their sum with its statistics.
+
+    Raises:
+        VectorError: a vector is damaged or made for another base, or several carry a head.
+    """
+    vectors = []
+    for path, _ in terms:
+        vector = sft.load(path)
+        sft.check_fits(vector.metadata, description.shapes, description.hash, path)
+        if vector.metadata.kind == "mask":
+            raise VectorError(f"{path} is a mask; a model is composed of SFTs and deltas")
+        vectors.append(vector)
+    heads = [str(path) for (path, _), vector in zip(terms, vectors, strict=True) if vector.head]
+    if len(heads) > 1:
+        raise VectorError(f"several vectors carry a head ({', '.join(heads)}); compose at most one task vector")
+    recipe = Recipe(description.hash, tuple(Term(path, weight, sha256_of(path)) for path, weight in terms))
+    write_json(
+        out,
+        {
+            "base": recipe.base,
+            "terms": [asdict(t) | {"path": os.path.relpath(t.path, out.parent)} for t in recipe.terms],
+            "entries": [vector.entries for vector in vectors],
+            "overlap": overlap(vectors[0], vectors[1]) if len(vectors) == 2 else None,
+        },
+    )
+    return recipe
+
+
+def read(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        VectorError: it is not a recipe.
+    """
+    try:
+        content = json.loads(path.read_text())
+        terms = tuple(
+            Term(Path(os.path.normpath(path.parent / t["path"])), t["weight"], t["sha256"]) for t in content["terms"]
+        )
+        return Recipe(content["base"], terms)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VectorError(f"{path} is not the recipe of a composed model ({error}); run snakemake") from None
+
+
+def load_terms(recipe: Recipe, description: Description) -> list[tuple[sft.Vector, float]]:
+    """The vectors of a recipe with their weights, checked to be the ones it was made of.
+
+    Raises:
+        VectorError: the base or a vector has changed since.
+    """
+    if recipe.base != description.hash:
+        raise VectorError(
+            f"the model was composed on another base (weights {recipe.base[:12]}); "
+            f"this one has weights {description.hash[:12]}"
+        )
+    loaded = []
+    for term in recipe.terms:
+        vector = sft.load(term.path)
+        if sha256_of(term.path) != term.sha256:
+            raise VectorError(f"{term.path} has changed since the model was composed; compose it again")
+        loaded.append((vector, term.weight))
+    return loaded
+
+
+def add(state: "Mapping[str, Tensor]", vector: sft.Vector, weight: float) -> None:
+    """Add a weighted vector to float32 parameters in place.
+
+    Raises:
+        VectorError: the vector moves a parameter that is not in `state`.
+    """
+    import torch
+
+    for name in (*vector.positions, *vector.dense):
+        if name not in state:
+            raise VectorError(f"the vector moves {name}, which this model does not have")
+    for name, positions in vector.positions.items():
+        flat = state[name].view(-1)
+        index = torch.from_numpy(positions).to(flat.device)
+        flat[index] += weight * torch.from_numpy(vector.values[name]).to(flat.device)
+    for name, delta in vector.dense.items():
+        state[name].add_(torch.from_numpy(delta).to(state[name].device), alpha=weight)
+
+
+def overlap(one: sft.Vector, other: sft.Vector) -> dict[str, float]:
+    """How two vectors overlap.
+
+    Returns:
+        `shared`: entries both move; `jaccard`: shared over all moved entries; `cosine` of the vectors;
+        `sign_conflicts`: share of the shared entries with opposite signs.
+    """
+    shared = conflicts = union = 0
+    product = 0.0
+    for name in sorted(one.metadata.shapes.keys() | other.metadata.shapes.keys()):
+        a, u = _entries(one, name)
+        b, v = _entries(other, name)
+        _, i, j = np.intersect1d(a, b, assume_unique=True, return_indices=True)
+        shared += len(i)
+        union += len(a) + len(b) - len(i)
+        terms = u[i].astype(np.float64) * v[j].astype(np.float64)
+        product += float(terms.sum())
+        conflicts += int((terms < 0).sum())
+    length = _norm(one) * _norm(other)
+    return {
+        "shared": shared,
+        "jaccard": shared / union if union else 0.0,
+        "cosine": product / length if length else 0.0,
+        "sign_conflicts": conflicts / shared if shared else 0.0,
+    }
+
+
+def _entries(vector: sft.Vector, name: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    if name in vector.positions:
+        return vector.positions[name], vector.values[name]
+    dense: NDArray[Any] = vector.dense.get(name, np.empty(0, np.float32)).ravel()
+    return np.flatnonzero(dense), dense[dense != 0]
+
+
+def _norm(vector: sft.Vector) -> float:
+    parts = (*vector.values.values(), *vector.dense.values())
+    return float(np.sqrt(sum(float(np.square(p, dtype=np.float64).sum()) for p in parts)))

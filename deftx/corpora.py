@@ -1,0 +1,117 @@
+"""Corpora: raw text becomes clean lines, split into train and valid.
+
+Lines are normalised to NFC with single spaces; short lines, duplicates, and lines equal to an evaluation
+sentence are dropped (equal: the same letters and digits, lower-cased). The split is decided by a hash of the
+line, so that adding text never moves a line from one side to the other.
+"""
+
+import csv
+import hashlib
+import io
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deftx.config import Corpus, CorpusFile
+from deftx.errors import CorpusError
+from deftx.files import write_gzip, write_json
+from deftx.sources import read_text
+
+csv.field_size_limit(1 << 24)
+
+
+@dataclass
+class Statistics:
+    """What cleaning kept and dropped, in lines."""
+
+    raw: int = 0
+    empty_or_short: int = 0
+    duplicates: int = 0
+    evaluation_sentences: int = 0
+    train: int = 0
+    valid: int = 0
+    words: int = 0
+    characters: int = 0
+
+
+def read_lines(file: CorpusFile, path: Path) -> list[str]:
+    """The lines of a text file, or the cells of a column.
+
+    Raises:
+        SourceError: not readable as UTF-8 text.
+        CorpusError: empty, or without the named column.
+    """
+    text = read_text(path)
+    if not text.strip():
+        raise CorpusError(f"{path} is empty")
+    if file.column is None:
+        return text.splitlines()
+    name = Path(file.path).name.removesuffix(".gz")
+    rows = csv.DictReader(io.StringIO(text, newline=""), dialect="excel-tab" if name.endswith(".tsv") else "excel")
+    if file.column not in (rows.fieldnames or ()):
+        raise CorpusError(f"{path} has no column {file.column!r}; its columns are {', '.join(rows.fieldnames or ())}")
+    return [row[file.column] or "" for row in rows]
+
+
+def clean(lines: Iterable[str], forbidden: set[str], min_words: int, counts: Statistics) -> Iterator[str]:
+    """Clean lines in their order; `counts` takes note of what was dropped.
+
+    Args:
+        lines: raw text.
+        forbidden: keys (see `key`) of the evaluation sentences.
+        min_words: lines of fewer words are dropped.
+    """
+    seen: set[str] = set()
+    for raw in lines:
+        counts.raw += 1
+        line = " ".join(unicodedata.normalize("NFC", raw).split())
+        identity = key(line)
+        if len(line.split()) < min_words or not identity:
+            counts.empty_or_short += 1
+        elif identity in seen:
+            counts.duplicates += 1
+        elif identity in forbidden:
+            counts.evaluation_sentences += 1
+        else:
+            seen.add(identity)
+            counts.words += len(line.split())
+            counts.characters += len(line)
+            yield line
+
+
+def key(text: str) -> str:
+    """What makes two sentences the same: their letters, marks and digits, lower-cased."""
+    normal = unicodedata.normalize("NFC", text).casefold()
+    return "".join(c for c in normal if c.isalnum() or unicodedata.category(c)[0] == "M")
+
+
+def is_valid(line: str, share: float) -> bool:
+    """Whether a line belongs to the held-out part, by its hash."""
+    digest = hashlib.sha256(line.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def build(lines: Iterable[str], settings: Corpus, evaluation: Iterable[str], out: Path, origin: str) -> Statistics:
+    """Clean and split a corpus: writes train.txt.gz, valid.txt.gz and stats.json into `out`.
+
+    Raises:
+        CorpusError: fewer clean lines than `settings.min_lines`, or a side of the split is empty.
+    """
+    counts = Statistics()
+    forbidden = {key(sentence) for sentence in evaluation}
+    kept = list(clean(lines, forbidden, settings.min_words, counts))
+    valid = [line for line in kept if is_valid(line, settings.valid)]
+    train = [line for line in kept if not is_valid(line, settings.valid)]
+    counts.train, counts.valid = len(train), len(valid)
+    if len(kept) < settings.min_lines or not train or not valid:
+        raise CorpusError(
+            f"the corpus of {origin} has {len(kept)} usable lines of {counts.raw} "
+            f"({counts.empty_or_short} empty or shorter than {settings.min_words} words, "
+            f"{counts.duplicates} duplicates, {counts.evaluation_sentences} evaluation sentences); "
+            f"the split needs at least {settings.min_lines}. Add text, or lower min_lines"
+        )
+    write_gzip(out / "train.txt.gz", "".join(f"{line}\n" for line in train))
+    write_gzip(out / "valid.txt.gz", "".join(f"{line}\n" for line in valid))
+    write_json(out / "stats.json", asdict(counts))
+    return counts

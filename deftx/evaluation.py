@@ -1,0 +1,101 @@
+"""Evaluation: a composed model meets a labelled test set it has never seen."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deftx import base as base_model
+from deftx import composition
+from deftx.datasets import Row
+from deftx.datasets import load as load_rows
+from deftx.errors import VectorError
+from deftx.files import write_json, write_text
+from deftx.objectives import probabilities, tokenise
+from deftx.provenance import threads
+from deftx.sources import sha256_of
+
+
+def build(recipe: composition.Recipe, description: base_model.Description) -> Any:
+    """The composed model with its head.
+
+    Raises:
+        VectorError: no vector of the recipe carries a head, or a vector does not fit.
+    """
+    terms = composition.load_terms(recipe, description)
+    task = next((vector for vector, _ in terms if vector.head), None)
+    if task is None or task.metadata.labels is None:
+        raise VectorError("the composed model has no task vector, so there is no head to evaluate")
+    model = base_model.classifier(description, task.metadata.labels, seed=0)
+    state = {n: p.data for n, p in base_model.encoder_parameters(model, description).items()}
+    for vector, weight in terms:
+        composition.add(state, vector, weight)
+    parameters = dict(model.named_parameters())
+    for name, value in task.head.items():
+        parameters[name].data.copy_(torch.from_numpy(value))
+    return model.eval()
+
+
+def evaluate(recipe: Path, base: Path, dataset: Path, max_length: int, scores: Path, predictions: Path) -> None:
+    """Score a composed model on a dataset: writes the scores and every prediction with its probabilities.
+
+    Raises:
+        VectorError, BaseModelError, DatasetError: something does not fit; named.
+    """
+    torch.set_num_threads(threads())
+    description = base_model.read(base)
+    composed = composition.read(recipe)
+    model = build(composed, description)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    rows = load_rows(dataset)
+    tokenizer = base_model.load_tokenizer(description.location, description.revision)
+    probability = probabilities(model, tokenizer, tokenise(tokenizer, rows, max_length))
+    labels = list(model.config.id2label.values())
+    write_text(predictions, as_csv(rows, labels, probability))
+    predicted = [labels[i] for i in probability.argmax(1)]
+    content = measures([row["label"] for row in rows], predicted, labels) | {
+        "base": description.hash,
+        "dataset": sha256_of(dataset),
+        "vectors": [{"sha256": term.sha256, "weight": term.weight} for term in composed.terms],
+        "entries": [vector.entries for vector, _ in composition.load_terms(composed, description)],
+    }
+    write_json(scores, content)
+
+
+def measures(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+    """Macro-F1, accuracy, scores by class and confusion matrix (rows: gold), in percent where they are rates."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    precision, recall, f1, support = precision_recall_fscore_support(
+        gold, predicted, labels=list(labels), zero_division=0
+    )
+    return {
+        "n": len(gold),
+        "macro_f1": 100 * float(np.mean(f1)),
+        "accuracy": 100 * float(np.mean(np.asarray(gold) == np.asarray(predicted))),
+        "classes": {
+            label: {
+                "precision": 100 * float(precision[i]),
+                "recall": 100 * float(recall[i]),
+                "f1": 100 * float(f1[i]),
+                "support": int(support[i]),
+            }
+            for i, label in enumerate(labels)
+        },
+        "confusion": confusion_matrix(gold, predicted, labels=list(labels)).tolist(),
+    }
+
+
+def as_csv(rows: Sequence[Row], labels: Sequence[str], probability: NDArray[np.float64]) -> str:
+    """Predictions as CSV: id, gold label, predicted label, probability of each label."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["id", "label", "predicted", *(f"p_{label}" for label in labels)])
+    for row, p in zip(rows, probability, strict=True):
+        writer.writerow([row["id"], row["label"], labels[int(p.argmax())], *(f"{x:.6f}" for x in p)])
+    return stream.getvalue()

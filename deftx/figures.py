@@ -1,0 +1,292 @@
+"""Figures for a paper, drawn from tables and reports alone: nothing here is computed from a model.
+
+Every figure is written as SVG, PDF and PNG, in colours that colour-blind readers can tell apart (Okabe & Ito 2008)
+and letters of 7 points at the printed size.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deftx.files import publish
+
+COLOURS = ("#999999", "#56B4E9", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#000000")
+STYLE = {
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.0,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "figure.dpi": 300,
+    "figure.constrained_layout.use": True,
+}
+COLUMN = 3.35  # inches: one column of a two-column page
+KINDS = ("query", "key", "value", "attention out", "ffn in", "ffn out", "bias")
+MEAN = "mean"
+METRIC_NAMES = {"macro_f1": "macro-F1 (%)", "accuracy": "accuracy (%)"}
+
+Report = dict[str, dict[str, Any]]
+
+
+def build(tables: Path, reports: Mapping[str, Path], overlaps: Mapping[str, Path], out: Path) -> None:
+    """Draw every figure the inputs allow.
+
+    Args:
+        tables: folder with scores.csv and gains.csv.
+        reports: report of a mask by `selection/name`.
+        overlaps: overlap table by selection.
+        out: folder of the figures.
+    """
+    with mpl.rc_context(STYLE):
+        table = pd.read_csv(tables / "scores.csv")
+        save(scores(table), out / "scores")
+        gain_table = pd.read_csv(tables / "gains.csv")
+        if len(gain_table):
+            save(gains(gain_table, METRIC_NAMES[table["metric"][0]]), out / "gains")
+        read = {name: json.loads(path.read_text()) for name, path in reports.items()}
+        if read:
+            save(spectra(read), out / "spectra")
+            save(density(read), out / "density")
+        if overlaps:
+            save(overlap({name: pd.read_csv(path) for name, path in overlaps.items()}), out / "overlap")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG, PDF and PNG."""
+    for form in ("svg", "pdf", "png"):
+        with publish(path.with_suffix(f".{form}")) as temporary:
+            figure.savefig(temporary, format=form)
+
+
+def scores(table: pd.DataFrame) -> Figure:
+    """Grouped bars: score of each method in each language, with bootstrap intervals."""
+    tasks = list(table["task"].unique())
+    languages = table["language"].nunique()
+    figure = Figure(figsize=(max(COLUMN, 0.62 * languages), 2.3 * len(tasks)))
+    for axes, task in zip(figure.subplots(len(tasks), squeeze=False)[:, 0], tasks, strict=True):
+        part = table[table["task"] == task]
+        methods = list(part["method"].unique())
+        width = 0.84 / len(methods)
+        for n, method in enumerate(methods):
+            rows = part[part["method"] == method]
+            at = _places(rows) - 0.42 + width * (n + 0.5)
+            error = np.abs(rows[["low", "high"]].to_numpy().T - rows["score"].to_numpy())
+            axes.bar(at, rows["score"], width, label=rows["title"].iloc[0], color=COLOURS[n % len(COLOURS)],
+                     yerr=error, error_kw={"elinewidth": 0.6, "capsize": 1.2, "capthick": 0.6})  # fmt: skip
+        rows = part[part["method"] == methods[0]]
+        axes.set_xticks(_places(rows), _labels(rows))
+        axes.set_ylabel(METRIC_NAMES[rows["metric"].iloc[0]])
+        axes.set_ylim(max(0, 10 * (part["low"].min() // 10) - 10), 100)
+        axes.set_title(task if len(tasks) > 1 else "", loc="left")
+        axes.grid(axis="y", linewidth=0.3, alpha=0.6)
+        axes.set_axisbelow(True)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=min(len(labels), 4), loc="outside upper center", columnspacing=1.0,
+                  handlelength=1.0)  # fmt: skip
+    return figure
+
+
+def gains(table: pd.DataFrame, metric: str) -> Figure:
+    """Gain of each method over the control, by language, with bootstrap intervals."""
+    tasks = list(table["task"].unique())
+    languages = table["language"].nunique()
+    figure = Figure(figsize=(COLUMN, (0.6 + 0.34 * languages) * len(tasks)))
+    for axes, task in zip(figure.subplots(len(tasks), squeeze=False)[:, 0], tasks, strict=True):
+        part = table[table["task"] == task]
+        methods = list(part["method"].unique())
+        for n, method in enumerate(methods):
+            rows = part[part["method"] == method]
+            at = _places(rows) + 0.24 * (n - (len(methods) - 1) / 2)
+            error = np.abs(rows[["low", "high"]].to_numpy().T - rows["gain"].to_numpy())
+            axes.errorbar(rows["gain"], at, xerr=error, fmt="osD^v"[n % 5], markersize=3, elinewidth=0.8,
+                          color=(COLOURS[0], *COLOURS[2:])[n % 7], label=rows["title"].iloc[0])  # fmt: skip
+        rows = part[part["method"] == methods[0]]
+        axes.axvline(0, color="black", linewidth=0.6)
+        axes.set_yticks(_places(rows), _labels(rows, "\n"))
+        axes.invert_yaxis()
+        axes.set_xlabel(f"gain over the task vector alone, {metric.replace('(%)', 'points')}")
+        axes.grid(axis="x", linewidth=0.3, alpha=0.6)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=min(len(labels), 4), loc="outside upper center", columnspacing=1.0)
+    return figure
+
+
+def spectra(reports: Mapping[str, Report]) -> Figure:
+    """Share of a delta's squared singular values that its first directions hold; a dot marks the chosen rank.
+
+    One panel per vector; a line is the median over layers of one kind of matrix, a dot one matrix.
+    """
+    shown = {name: report for name, report in reports.items() if _has_spectra(report)}
+    names = _one_selection(shown)
+    columns = min(3, max(1, len(names)))
+    lines = -(-max(1, len(names)) // columns)
+    figure = Figure(figsize=(1.15 * COLUMN / 2 * columns, 1.35 * lines + 0.45))
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    for axes, name in zip(grid.flat, names, strict=False):
+        _spectrum(axes, shown[names[name]])
+        axes.set_title(name, loc="left")
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    figure.supxlabel("share of the matrix' rank that is kept", fontsize=7)
+    figure.supylabel("share of squared singular values", fontsize=7)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=4, loc="outside upper center", columnspacing=1.0, handlelength=1.2)
+    return figure
+
+
+def _spectrum(axes: Axes, report: Report) -> None:
+    grid = np.linspace(0, 1, 101)
+    for n, kind in enumerate((*KINDS[:-1], "word embeddings")):
+        curves = []
+        for name, seen in report.items():
+            if _kind(name) != kind or not seen["singular_values"]:
+                continue
+            energy = np.square(seen["singular_values"])
+            if not energy.sum():
+                continue
+            cumulative = np.concatenate([[0], np.cumsum(energy) / energy.sum()])
+            at = np.linspace(0, 1, len(cumulative))
+            curves.append(np.interp(grid, at, cumulative))
+            rank = min(seen["rank"], len(energy))
+            axes.plot(rank / len(energy), cumulative[rank], ".", markersize=2.5, color=COLOURS[n], alpha=0.8)
+        if curves:
+            axes.plot(grid, np.median(curves, axis=0), color=COLOURS[n], label=kind)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+
+
+def density(reports: Mapping[str, Report]) -> Figure:
+    """Share of the entries a mask holds, by layer and kind of parameter: selections side by side.
+
+    The upper row is the mean over language masks, the lower one over task masks.
+    """
+    selections = sorted({name.partition("/")[0] for name in reports}, key=lambda s: s != "lt-sft")
+    groups = {"language": _masks_of(reports, task=False), "task": _masks_of(reports, task=True)}
+    groups = {kind: found for kind, found in groups.items() if found}
+    maps = {
+        (kind, s): np.mean([_densities(r) for name, r in found.items() if name.startswith(f"{s}/")], axis=0)
+        for kind, found in groups.items()
+        for s in selections
+    }
+    layers = len(next(iter(maps.values()))) - 1
+    figure = Figure(figsize=(COLUMN * max(1.0, len(selections) / 2), (0.65 + 0.11 * layers + 0.3) * len(groups) + 0.5))
+    grid = figure.subplots(len(groups), len(selections), squeeze=False, sharex=True, sharey=True)
+    for line, kind in enumerate(groups):
+        top = max(float(np.nanmax(maps[kind, s])) for s in selections)
+        for column, s in enumerate(selections):
+            axes = grid[line, column]
+            image = axes.imshow(maps[kind, s], cmap="cividis", vmin=0, vmax=top, aspect="auto")
+            axes.set_title(f"{s}: {kind} vectors", loc="left")
+            axes.set_xticks(range(len(KINDS)), KINDS, rotation=45, ha="right", rotation_mode="anchor")
+            step = max(1, layers // 6)
+            axes.set_yticks([0, *range(1, layers + 1, step)], ["emb.", *map(str, range(1, layers + 1, step))])
+            for n, part in enumerate(("word", "pos.", "type")):
+                axes.text(n, 0, part, ha="center", va="center", fontsize=5, color="white")
+        bar = figure.colorbar(image, ax=grid[line].tolist(), shrink=0.9, pad=0.01)
+        bar.set_label("entries in the mask (%)")
+    grid[0, 0].set_ylabel("layer")
+    return figure
+
+
+def overlap(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Heat maps by selection: Jaccard index of the masks, cosine of the vectors, between all vectors."""
+    selections = sorted(tables, key=lambda s: s != "lt-sft")
+    names = list(dict.fromkeys([*tables[selections[0]]["one"], *tables[selections[0]]["other"]]))
+    side = COLUMN / 2 * max(1.0, len(names) / 7)
+    figure = Figure(figsize=(2 * side + 0.5, side * len(selections) + 0.2))
+    grid = figure.subplots(len(selections), 2, squeeze=False)
+    for line, selection in enumerate(selections):
+        for axes, measure in zip(grid[line], ("jaccard", "cosine"), strict=True):
+            values = _square(tables[selection], names, measure)
+            limit = float(np.nanmax(np.abs(values))) or 1.0
+            style = {"cmap": "cividis", "vmin": 0} if measure == "jaccard" else {"cmap": "PuOr", "vmin": -limit}
+            image = axes.imshow(values, vmax=limit, **style)  # type: ignore[arg-type]
+            axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(len(names)), names)
+            axes.set_title(f"{selection}: {'Jaccard of masks' if measure == 'jaccard' else 'cosine of vectors'}",
+                           loc="left")  # fmt: skip
+            figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
+    return figure
+
+
+def _square(table: pd.DataFrame, names: list[str], measure: str) -> np.ndarray[Any, Any]:
+    """A symmetric matrix of a measure; the diagonal is left empty."""
+    values = np.full((len(names), len(names)), np.nan)
+    for _, row in table.iterrows():
+        i, j = names.index(row["one"]), names.index(row["other"])
+        values[i, j] = values[j, i] = row[measure]
+    return values
+
+
+def _places(rows: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Positions of languages on an axis, the mean a little apart."""
+    at = np.arange(len(rows), dtype=float)
+    return at + 0.35 * (rows["language"] == MEAN).to_numpy()
+
+
+def _labels(rows: pd.DataFrame, gap: str = "\n") -> list[str]:
+    return ["mean of" + gap + "targets" if c == MEAN else c for c in rows["language"]]
+
+
+def _has_spectra(report: Report) -> bool:
+    return any(seen["singular_values"] for seen in report.values())
+
+
+def _one_selection(reports: Mapping[str, Report]) -> dict[str, str]:
+    """Vectors of the first selection with spectra: full key by short name."""
+    first = next(iter(reports), "").partition("/")[0]
+    return {name.partition("/")[2]: name for name in reports if name.partition("/")[0] == first}
+
+
+def _masks_of(reports: Mapping[str, Report], task: bool) -> dict[str, Report]:
+    """Reports of task masks or of language masks; a task's are marked by a name that begins with `task:`."""
+    return {name: r for name, r in reports.items() if ("/task:" in name) == task}
+
+
+def _kind(name: str) -> str:
+    """The kind of a parameter, as figures call it, from its name in BERT and RoBERTa encoders."""
+    if "embeddings" in name:
+        return name.split(".")[1].replace("_", " ")
+    if name.endswith("bias"):
+        return "bias"
+    for part, kind in (("query", "query"), ("key", "key"), ("value", "value"), ("attention.output", "attention out"),
+                       ("intermediate", "ffn in"), ("output.dense", "ffn out")):  # fmt: skip
+        if part in name:
+            return kind
+    return "other"
+
+
+def _densities(report: Report) -> np.ndarray[Any, Any]:
+    """Percent of entries chosen: (1 + layers) x kinds; line 0 holds word, position and type embeddings."""
+    layers = [int(m.group(1)) for name in report if (m := re.search(r"layer\.(\d+)\.", name))]
+    size = np.zeros((max(layers, default=-1) + 2, len(KINDS)))
+    chosen = np.zeros_like(size)
+    embeddings = ("word embeddings", "position embeddings", "token type embeddings")
+    for name, seen in report.items():
+        kind = _kind(name)
+        layer = re.search(r"layer\.(\d+)\.", name)
+        if kind in embeddings:
+            place = (0, embeddings.index(kind))
+        elif layer and kind in KINDS:
+            place = (int(layer.group(1)) + 1, KINDS.index(kind))
+        else:
+            continue
+        size[place] += seen["entries"]
+        chosen[place] += seen["chosen"]
+    return np.where(size > 0, 100 * chosen / np.maximum(size, 1), np.nan)

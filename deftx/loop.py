@@ -1,0 +1,249 @@
+"""The training loop, the same for full and for sparse fine-tuning, on either objective.
+
+It knows no files but its checkpoint; what is trained, and what is left of it, is the business of `deftx.training`.
+"""
+
+import hashlib
+import math
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from deftx import checkpoints
+from deftx.config import Phase, Training
+from deftx.errors import DeltaError
+from deftx.objectives import Batch, Objective
+from deftx.optim import AllEntries, Entries, MaskedEntries
+
+CHECKPOINT_SECONDS = 120.0
+LOG_SECONDS = 30.0
+
+
+@dataclass
+class Record:
+    """What a training saw and reached; no times, so that equal runs leave equal records."""
+
+    steps: int = 0
+    tokens: int = 0
+    trained_parameters: int = 0
+    kept_step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Held-out measures by step, before training (step 0) and at each look."""
+
+
+def entries_of(
+    model: nn.Module, base: Mapping[str, nn.Parameter], recipe: Training, mask: Mapping[str, Tensor] | None
+) -> AllEntries | MaskedEntries:
+    """The entries a phase moves: all maskable parameters or those of the mask, and the head in full.
+
+    The head is whatever the base does not have. Layer normalisation stays as it is under `freeze_layer_norm`.
+    """
+    owned = {id(parameter) for parameter in base.values()}
+    head = {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if id(parameter) not in owned and parameter.requires_grad
+    }
+    maskable = {name: p for name, p in base.items() if is_maskable(name, recipe)}
+    for name, parameter in base.items():
+        parameter.requires_grad_(name in maskable)
+    return AllEntries(maskable, head) if mask is None else MaskedEntries(maskable, head, mask)
+
+
+def is_maskable(name: str, recipe: Training) -> bool:
+    """Whether a base parameter may move under this recipe."""
+    return not (recipe.freeze_layer_norm and ("layernorm" in name.lower() or "layer_norm" in name.lower()))
+
+
+def steps_of(phase: Phase, batches: int) -> int:
+    """Optimizer steps of a phase over a training set of `batches` batches."""
+    steps = math.ceil(phase.epochs * batches) if phase.epochs is not None else phase.max_steps or 0
+    if phase.max_steps is not None:
+        steps = min(steps, phase.max_steps)
+    return max(steps, phase.min_steps)
+
+
+def fit(
+    model: nn.Module,
+    entries: Entries,
+    objective: Objective,
+    phase: Phase,
+    seed: int,
+    recipe: Training,
+    checkpoint: Path | None = None,
+) -> Record:
+    """Train `entries` of `model` in place.
+
+    The order of the examples depends on (seed, epoch), all chance inside a step on (seed, step); with the same
+    threads the result is the same, bit for bit, also when the run was stopped and went on from its checkpoint.
+
+    Raises:
+        DeltaError: the loss is not finite.
+    """
+    run = _Run(model, entries, objective, phase, seed, recipe)
+    resumed = checkpoints.load(checkpoint) if checkpoint else None
+    if resumed:
+        run.restore(*resumed)
+        print(f"continues from step {run.step} of {run.steps}", file=sys.stderr, flush=True)
+    else:
+        run.look()
+    saved = logged = time.monotonic()
+    started, first = saved, run.step
+    with tqdm(total=run.steps, initial=run.step, desc="train", unit="step", disable=None) as bar:
+        while run.step < run.steps:
+            loss = run.advance()
+            bar.update()
+            now = time.monotonic()
+            if bar.disable and now - logged > LOG_SECONDS:
+                logged = now
+                left = (now - started) / (run.step - first) * (run.steps - run.step)
+                print(f"step {run.step} of {run.steps}, loss {loss:.3f}, about {left:.0f} s left",
+                      file=sys.stderr, flush=True)  # fmt: skip
+            if checkpoint and now - saved > CHECKPOINT_SECONDS and run.step < run.steps:
+                checkpoints.save(checkpoint, *run.snapshot())
+                saved = now
+    return run.finish()
+
+
+class _Run:
+    """The state of one training: values, optimizer, best values so far, record."""
+
+    def __init__(
+        self, model: nn.Module, entries: Entries, objective: Objective, phase: Phase, seed: int, recipe: Training
+    ) -> None:
+        self.model, self.entries, self.objective = model, entries, objective
+        self.phase, self.seed, self.recipe = phase, seed, recipe
+        self.leaves = entries.leaves()
+        self.accelerator = Accelerator(mixed_precision="bf16" if wants_bf16(recipe.precision) else "no")
+        self.optimizer = torch.optim.AdamW(self.leaves.values(), lr=phase.learning_rate, weight_decay=0.0, fused=True)
+        self.pull = recipe.l1 / sum(p.numel() for p in model.parameters())
+        self.epoch, self.order = -1, list[list[int]]()
+        self._order_of(0)
+        self.steps = steps_of(phase, len(self.order))
+        self.step = 0
+        self.record = Record(trained_parameters=sum(p.numel() for p in self.leaves.values()))
+        self.best: dict[str, Tensor] | None = None
+        self.best_look: dict[str, float] | None = None
+
+    def advance(self) -> float:
+        """One optimizer step; returns its loss."""
+        torch.manual_seed(step_seed(self.seed, self.step))
+        epoch, position = divmod(self.step, len(self.order))
+        batch = self.objective.batch(self._order_of(epoch)[position])
+        self.record.tokens += token_count(batch)
+        self._set_learning_rate()
+        self.model.train()
+        with self.accelerator.autocast():
+            loss = self.objective.loss(self.model, self._on_device(batch))
+        self.accelerator.backward(loss)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise DeltaError(f"the loss is {value} at step {self.step}; lower the learning rate in the recipe")
+        if self.pull:
+            self.entries.pull(self.pull)
+        self.accelerator.clip_grad_norm_(list(self.leaves.values()), self.recipe.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.entries.write()
+        self.step += 1
+        every = self.phase.evaluate_every
+        if self.step == self.steps or (every and self.step % every == 0):
+            self.look()
+        return value
+
+    def look(self) -> None:
+        """Measure on held-out data, and remember the values if they are the best so far."""
+        self.model.eval()
+        with self.accelerator.autocast():
+            measures = self.objective.held_out(self.model)
+        self.record.history.append({"step": self.step} | measures)
+        if self.step == 0 or self.phase.keep == "last" or not measures:
+            return
+        if self.best_look is None or self.objective.better(measures, self.best_look):
+            self.best_look = measures
+            self.best = {name: leaf.detach().clone() for name, leaf in self.leaves.items()}
+            self.record.kept_step = self.step
+
+    def finish(self) -> Record:
+        """Put the values to keep into the model."""
+        if self.best is not None:
+            self._put(self.best)
+        else:
+            self.record.kept_step = self.step
+        self.record.steps = self.step
+        return self.record
+
+    def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything a later process needs to go on."""
+        tensors = {f"value.{n}": leaf for n, leaf in self.leaves.items()}
+        for name, leaf in self.leaves.items():
+            for key, state in self.optimizer.state[leaf].items():
+                tensors[f"{key}.{name}"] = state
+        tensors |= {f"best.{n}": t for n, t in (self.best or {}).items()}
+        record = {k: v for k, v in vars(self.record).items()}
+        return tensors, {"step": self.step, "record": record, "best_look": self.best_look}
+
+    def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
+        """Go on from a snapshot."""
+        self.step = progress["step"]
+        self.record = Record(**progress["record"])
+        self.best_look = progress["best_look"]
+        if self.best_look is not None:
+            self.best = {n: tensors[f"best.{n}"] for n in self.leaves}
+        self._put({n: tensors[f"value.{n}"] for n in self.leaves})
+        for name, leaf in self.leaves.items():
+            found = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+                     if f"{key}.{name}" in tensors}  # fmt: skip
+            if found:
+                self.optimizer.state[leaf] = {k: v.to(leaf.device) for k, v in found.items()}
+
+    @torch.no_grad()
+    def _put(self, values: Mapping[str, Tensor]) -> None:
+        for name, leaf in self.leaves.items():
+            leaf.copy_(values[name])
+        self.entries.write()
+
+    def _order_of(self, epoch: int) -> list[list[int]]:
+        if epoch != self.epoch:
+            self.epoch, self.order = epoch, self.objective.batches(epoch, self.seed, self.phase.batch_size)
+        return self.order
+
+    def _set_learning_rate(self) -> None:
+        warm = self.phase.warmup * self.steps
+        rising = (self.step + 1) / warm if self.step < warm else 1.0
+        falling = (self.steps - self.step) / max(1.0, self.steps - warm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * min(rising, falling, 1.0)
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of all chance (dropout, masking) inside one step."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{step}".encode()).digest()[:7], "big")
+
+
+def token_count(batch: Batch) -> int:
+    """Tokens of a batch that are not padding."""
+    mask = batch.get("attention_mask")
+    return int(mask.sum()) if mask is not None else batch["input_ids"].numel()
+
+
+def wants_bf16(precision: str) -> bool:
+    """Whether to run the forward pass in bf16: asked for, and the hardware has it."""
+    if precision != "bf16":
+        return False
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return any(
+        getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )

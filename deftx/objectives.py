@@ -1,0 +1,204 @@
+"""Training objectives: masked language modelling and sequence classification.
+
+An objective turns examples into batches and batches into a loss, and looks at held-out data. The order of the
+examples depends on (seed, epoch) alone, and all chance inside a step on (seed, step), so a run that continues
+from a checkpoint sees what an uninterrupted run sees.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deftx.errors import BaseModelError, CorpusError
+
+Batch = dict[str, Tensor]
+VALID_BLOCKS = 256  # held-out loss is taken over at most so many blocks
+VALID_SEED = 20_250_521
+POOL = 50  # batches are formed inside pools of so many batches of texts, sorted by length
+
+
+class Objective(Protocol):
+    """What the training loop needs to know of an objective."""
+
+    def batches(self, epoch: int, seed: int, batch_size: int) -> list[list[int]]:
+        """The examples of each batch of an epoch."""
+
+    def batch(self, examples: Sequence[int]) -> Batch:
+        """The tensors of a batch; draws from torch's default generator."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss of a batch."""
+
+    def held_out(self, model: nn.Module) -> dict[str, float]:
+        """Measures on held-out data; the first is the one a checkpoint is chosen by."""
+
+    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
+        """Whether a look at held-out data is better than another."""
+
+
+class MaskedLM:
+    """Predict masked tokens (Devlin et al. 2019): of the chosen ones 80 % masked, 10 % random, 10 % kept.
+
+    Text is tokenised, concatenated and cut into blocks; logits are computed at masked positions only.
+    """
+
+    def __init__(
+        self, tokenizer: Any, train: Iterable[str], valid: Iterable[str], block: int, probability: float
+    ) -> None:
+        self.mask_token = tokenizer.mask_token_id
+        self.vocabulary = len(tokenizer)
+        self.special = torch.tensor(sorted(tokenizer.all_special_ids))
+        self.probability = probability
+        self.train = blocks(tokenizer, train, block)
+        self.valid = blocks(tokenizer, valid, block)[:VALID_BLOCKS]
+        if not len(self.train):
+            raise CorpusError(
+                f"the training text is shorter than one block of {block} tokens. Add text, or lower recipe.language.block"
+            )
+
+    def batches(self, epoch: int, seed: int, batch_size: int) -> list[list[int]]:
+        order = np.random.default_rng((seed, epoch)).permutation(len(self.train)).tolist()
+        return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+    def batch(self, examples: Sequence[int]) -> Batch:
+        return self.masked(self.train[list(examples)].long())
+
+    def masked(self, tokens: Tensor, generator: torch.Generator | None = None) -> Batch:
+        """Mask a batch of blocks (batch x length, int64); `positions` are flat indices of what is predicted."""
+        chance = torch.rand(tokens.shape, generator=generator)
+        chance[torch.isin(tokens, self.special)] = 1
+        chosen = chance < self.probability
+        action = torch.rand(tokens.shape, generator=generator)
+        random = torch.randint(self.vocabulary, tokens.shape, generator=generator)
+        inputs = torch.where(chosen & (action < 0.8), self.mask_token, tokens)
+        inputs = torch.where(chosen & (action >= 0.9), random, inputs)
+        positions = chosen.flatten().nonzero().flatten()
+        return {"input_ids": inputs, "positions": positions, "labels": tokens.flatten()[positions]}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        hidden = model.base_model(input_ids=batch["input_ids"]).last_hidden_state
+        logits = lm_head(model)(hidden.flatten(0, 1)[batch["positions"]])
+        return functional.cross_entropy(logits.float(), batch["labels"])
+
+    @torch.inference_mode()
+    def held_out(self, model: nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        generator = torch.Generator().manual_seed(VALID_SEED)
+        total, count = 0.0, 0
+        for tokens in self.valid.split(16):
+            batch = {k: v.to(device) for k, v in self.masked(tokens.long(), generator).items()}
+            if len(batch["labels"]):
+                total += float(self.loss(model, batch)) * len(batch["labels"])
+                count += len(batch["labels"])
+        return {"masked_lm_loss": total / count} if count else {}
+
+    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
+        return new["masked_lm_loss"] < old["masked_lm_loss"]
+
+
+def blocks(tokenizer: Any, lines: Iterable[str], length: int) -> Tensor:
+    """Tokenised text as blocks (number x length, int32); what does not fill a block is left over."""
+    encoded = tokenizer(list(lines), add_special_tokens=True, return_attention_mask=False)["input_ids"]
+    flat = np.fromiter((token for line in encoded for token in line), dtype=np.int32)
+    return torch.from_numpy(flat[: len(flat) // length * length].reshape(-1, length))
+
+
+def lm_head(model: nn.Module) -> nn.Module:
+    """The module that turns hidden states into logits."""
+    for name in ("lm_head", "cls"):
+        head = getattr(model, name, None)
+        if isinstance(head, nn.Module):
+            return head
+    raise BaseModelError(f"{type(model).__name__} has no masked-LM head deftx knows; use a BERT or RoBERTa kind")
+
+
+class Classification:
+    """Cross-entropy over the labels of a text or a pair of texts."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        train: Sequence[dict[str, str]],
+        valid: Sequence[dict[str, str]],
+        labels: Sequence[str],
+        max_length: int,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.labels = list(labels)
+        self.train = tokenise(tokenizer, train, max_length)
+        self.train_labels = [self.labels.index(row["label"]) for row in train]
+        self.valid = tokenise(tokenizer, valid, max_length)
+        self.valid_labels = [self.labels.index(row["label"]) for row in valid]
+
+    def batches(self, epoch: int, seed: int, batch_size: int) -> list[list[int]]:
+        """Batches of texts of like length: shuffled, sorted inside pools, cut, shuffled again."""
+        rng = np.random.default_rng((seed, epoch))
+        order = rng.permutation(len(self.train)).tolist()
+        pool = POOL * batch_size
+        grouped: list[list[int]] = []
+        for start in range(0, len(order), pool):
+            sorted_pool = sorted(order[start : start + pool], key=lambda i: len(self.train[i]["input_ids"]))
+            grouped += [sorted_pool[i : i + batch_size] for i in range(0, len(sorted_pool), batch_size)]
+        return [grouped[i] for i in rng.permutation(len(grouped))]
+
+    def batch(self, examples: Sequence[int]) -> Batch:
+        labels = torch.tensor([self.train_labels[i] for i in examples])
+        return padded(self.tokenizer, [self.train[i] for i in examples]) | {"labels": labels}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        return functional.cross_entropy(model(**inputs).logits.float(), batch["labels"])
+
+    def held_out(self, model: nn.Module) -> dict[str, float]:
+        from sklearn.metrics import f1_score
+
+        if not self.valid:
+            return {}
+        predicted = probabilities(model, self.tokenizer, self.valid).argmax(1)
+        score = f1_score(self.valid_labels, predicted, labels=range(len(self.labels)), average="macro", zero_division=0)
+        return {"macro_f1": float(score)}
+
+    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
+        return new["macro_f1"] > old["macro_f1"]
+
+
+def tokenise(tokenizer: Any, rows: Sequence[dict[str, str]], max_length: int) -> list[dict[str, list[int]]]:
+    """Token ids (and segment ids where the model has them) of each text or pair."""
+    if not rows:
+        return []
+    pairs = [row["pair"] for row in rows] if "pair" in rows[0] else None
+    encoded = tokenizer(
+        [row["text"] for row in rows], pairs, truncation=True, max_length=max_length, return_attention_mask=False
+    )
+    return [{name: encoded[name][i] for name in encoded} for i in range(len(rows))]
+
+
+def padded(tokenizer: Any, texts: Sequence[dict[str, list[int]]]) -> Batch:
+    """A batch padded to its longest member."""
+    return dict(tokenizer.pad(list(texts), return_tensors="pt", padding="longest", return_attention_mask=True))
+
+
+@torch.inference_mode()
+def probabilities(
+    model: nn.Module, tokenizer: Any, texts: Sequence[dict[str, list[int]]], batch_size: int = 64
+) -> np.ndarray[Any, Any]:
+    """Probability of each label for each text (texts x labels, float64), in the order of the texts.
+
+    Texts are run in order of length, so that a batch holds little padding.
+    """
+    from tqdm import tqdm
+
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]["input_ids"]))
+    result = np.zeros((len(texts), model.config.num_labels))
+    for start in tqdm(range(0, len(order), batch_size), desc="evaluate", disable=None, leave=False):
+        some = order[start : start + batch_size]
+        batch = {k: v.to(device) for k, v in padded(tokenizer, [texts[i] for i in some]).items()}
+        result[some] = model(**batch).logits.double().softmax(-1).cpu().numpy()
+    model.train(training)
+    return result

@@ -1,0 +1,97 @@
+"""Pretraining a tiny encoder on some of the testbed's languages, so that the others are truly unseen."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from deftx.config import Pretraining, Training
+from deftx.loop import fit
+from deftx.objectives import MaskedLM
+from deftx.optim import AllEntries
+from deftx.provenance import threads
+from deftx.sources import read_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
+
+
+def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], valid: list[Path], out: Path) -> None:
+    """Train a small BERT from scratch with masked-LM, and store it with its tokenizer in the folder `out`.
+
+    Args:
+        settings: shape of the model, length and speed of the training.
+        pieces: the vocabulary, one whole word each; every language of the family is written with it.
+        train, valid: corpora of the known languages (text, gzipped or not).
+    """
+    from transformers import BertConfig, BertForMaskedLM
+
+    torch.set_num_threads(threads())
+    tokenizer = word_tokenizer(pieces)
+    objective = MaskedLM(
+        tokenizer,
+        [line for path in train for line in read_text(path).splitlines()],
+        [line for path in valid for line in read_text(path).splitlines()],
+        settings.block,
+        settings.mask_probability,
+    )
+    torch.manual_seed(settings.seed)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=4 * settings.hidden,
+        max_position_embeddings=max(128, settings.block),
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = BertForMaskedLM(config)
+    recipe = Training(freeze_layer_norm=False, precision="fp32")
+    entries = AllEntries({}, dict(model.named_parameters()))
+    record = fit(model, entries, objective, settings.phase, settings.seed, recipe, out.with_suffix(".checkpoint"))
+    print(f"held-out masked-LM loss: {record.history}", file=sys.stderr)
+    _publish(model, tokenizer, out)
+    out.with_suffix(".checkpoint").unlink(missing_ok=True)
+
+
+def _publish(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", out: Path) -> None:
+    """Store the model under a temporary name and rename the folder when it is whole."""
+    temporary = out.with_name(f".{out.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    shutil.rmtree(out, ignore_errors=True)
+    temporary.replace(out)
+
+
+def word_tokenizer(pieces: Sequence[str]) -> "PreTrainedTokenizerFast":
+    """A tokenizer that cuts at white space and knows exactly `pieces`."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {piece: n for n, piece in enumerate([*SPECIAL, *pieces])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> $B </s>",
+        special_tokens=[("<s>", vocabulary["<s>"]), ("</s>", vocabulary["</s>"])],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        mask_token="<mask>",
+        model_max_length=128,
+    )

@@ -1,0 +1,80 @@
+"""Where a result comes from: versions, and a hash of the code that made it."""
+
+import ast
+import hashlib
+import os
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+OUTSIDE = {"deftx.cli", "deftx.config", "deftx.provenance"}
+"""Modules whose effect on a result arrives through a job's parameters."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides over the numbers of a training, without local build labels."""
+    names = ("deftx", "torch", "transformers", "tokenizers", "numpy")
+    return {name: metadata.version(name).partition("+")[0] for name in names}
+
+
+def threads() -> int:
+    """Threads this process may use for arithmetic: OMP_NUM_THREADS, or all cores."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+
+
+@cache
+def code_of(*modules: str) -> str:
+    """A hash over the parsed source of modules and of the package's modules they import, at any depth.
+
+    Comments, docstrings and layout do not count, imports inside functions do. Snakemake does not see edits in
+    an imported package; a rule that carries this hash among its params runs again when its code has changed.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(_reached(modules)):
+        digest.update(f"{name}\n{_essence(_path(name))}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _reached(modules: Iterable[str]) -> set[str]:
+    reached: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached and name not in OUTSIDE:
+            reached.add(name)
+            waiting += _imports(_path(name))
+    return reached
+
+
+def _imports(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [n for n in names if n.startswith("deftx.") and _path(n).is_file()]
+
+
+def _path(module: str) -> Path:
+    return PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+
+
+def _essence(path: Path) -> str:
+    """The syntax tree without docstrings, as text."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [s for s in body if not _is_string(s)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_string(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

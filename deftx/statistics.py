@@ -1,0 +1,122 @@
+"""Is a difference more than noise: bootstrap intervals and paired permutation tests on stored predictions.
+
+Labels are coded 0..C-1. All predictions of one test set by several seeds (or, for parallel test sets, of several
+languages) are rows over the same items: an item is resampled or swapped in all rows together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 2000
+SEED = 20_250_521
+CONFIDENCE = 0.95
+
+Labels = NDArray[np.int64]
+
+
+def macro_f1(gold: Labels, predicted: Labels, axis: int = -1) -> NDArray[np.float64]:
+    """Macro-F1 in percent over the classes that occur in `gold` anywhere, along `axis`; vectorised.
+
+    Equals scikit-learn's `f1_score(average="macro", zero_division=0)` over all classes of the task, given that
+    each of them occurs in the gold labels.
+    """
+    scores = []
+    for c in np.unique(gold):
+        g, p = gold == c, predicted == c
+        hits = np.sum(g & p, axis=axis)
+        size = np.sum(g, axis=axis) + np.sum(p, axis=axis)
+        scores.append(np.where(size > 0, 2 * hits / np.maximum(size, 1), 0.0))
+    return 100 * np.mean(scores, axis=0)
+
+
+def accuracy(gold: Labels, predicted: Labels, axis: int = -1) -> NDArray[np.float64]:
+    """Accuracy in percent along `axis`."""
+    return 100 * np.mean(gold == predicted, axis=axis)
+
+
+METRICS = {"macro_f1": macro_f1, "accuracy": accuracy}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Predictions of the same items: `gold` (items) and `ours`, `theirs` (rows x items; theirs may be empty)."""
+
+    gold: Labels
+    ours: Labels
+    theirs: Labels
+
+
+def merged(trials: Sequence[Trial]) -> list[Trial]:
+    """Trials with the same gold labels become one with more rows, so that parallel items stay together."""
+    groups: dict[bytes, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.gold.tobytes(), []).append(trial)
+    return [
+        Trial(group[0].gold, np.vstack([t.ours for t in group]), np.vstack([t.theirs for t in group]))
+        for group in groups.values()
+    ]
+
+
+def difference(trial: Trial, ours: Any, theirs: Any, gold: Any, metric: str) -> Any:
+    """Sum over rows of our score, minus theirs; indices of items may have leading axes of resamples."""
+    score = METRICS[metric]
+    total = sum(score(trial.gold[gold], row[ours]) for row in trial.ours)
+    return total - sum(score(trial.gold[gold], row[theirs]) for row in trial.theirs)
+
+
+def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
+    """95 % percentile bootstrap interval, over the items, of the mean score or of the mean gain of ours over theirs.
+
+    Args:
+        trials: one per test set; those without `theirs` contribute a score, the others a gain.
+        metric: `macro_f1` or `accuracy`.
+    """
+    from scipy.stats import bootstrap
+
+    groups = merged(trials)
+    rows = sum(len(group.ours) for group in groups)
+
+    def mean(*items: Any, axis: int = -1) -> Any:
+        return sum(difference(g, i, i, i, metric) for g, i in zip(groups, items, strict=True)) / rows
+
+    limits = bootstrap(
+        [np.arange(len(group.gold)) for group in groups],
+        mean,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=250,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval
+    return float(limits.low), float(limits.high)
+
+
+def paired_p(trials: Sequence[Trial], metric: str) -> float:
+    """Two-sided p-value of a paired permutation test: the methods' predictions of an item are swapped at random.
+
+    Args:
+        trials: with as many rows of `ours` as of `theirs`.
+        metric: `macro_f1` or `accuracy`.
+    Returns:
+        (c + 1) / (n + 1) over n random swaps (Phipson & Smyth 2010), so never 0.
+    """
+    groups = merged(trials)
+    rng = np.random.default_rng(SEED)
+    observed = abs(sum(difference(g, *[np.arange(len(g.gold))] * 3, metric) for g in groups))
+    extreme = 0
+    for _ in range(RESAMPLES // 250):
+        total: Any = 0.0
+        for group in groups:
+            n = len(group.gold)
+            both = np.hstack([group.ours, group.theirs])
+            doubled = Trial(group.gold, both, both)
+            swap = n * (rng.random((250, n)) < 0.5)
+            items = np.arange(n)
+            total = total + difference(doubled, items + swap, items + n - swap, items, metric)
+        extreme += int((np.abs(total) >= observed - 1e-9).sum())
+    return (extreme + 1) / (RESAMPLES + 1)

@@ -1,0 +1,352 @@
+"""A family of small artificial languages: a controlled world for cross-lingual transfer.
+
+People write short reviews in every language of the family. A review means something that does not depend on the
+language: a polarity, and a few clauses about things that are good, bad or neither. A language says how meaning
+becomes text: which word each concept has, in which order subject, verb and object stand, and which endings mark
+their roles. Languages differ in the share of forms they have in common with the family's first language, so
+distance is set, not estimated. The recipe of studying multilinguality in a made-up world is that of
+K et al. (2020) and Deshpande et al. (2022); here languages are generated outright, so that nothing is downloaded.
+
+What text and task hold:
+
+* **Labelled sentences** are parallel: a row means the same in every language and carries the same id and label.
+  They consist of words, endings and commas; the label can only be read from the words.
+* **Unlabelled text** is not parallel. Writers use what all languages of the world write alike, as in life: ratings
+  ("5/5"), emoticons, exclamation marks. These agree with the polarity most of the time (`Family.agreement`), so
+  the text says something about the words, without labels.
+
+Every piece any language can use comes from `inventory`, which depends on the family alone. Each language draws
+its words and its text from its own random stream, seeded by the family's seed and the language's name: adding,
+changing or removing a language changes no byte of another.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LABELS = ("negative", "neutral", "positive")
+SPLITS = ("train", "valid", "test")
+
+RATINGS = {"negative": ("1/5", "2/5"), "neutral": ("3/5",), "positive": ("4/5", "5/5")}
+EMOTICONS = {
+    "negative": (":(", ":'(", ">:("),
+    "neutral": (":|", ":-|", "._."),
+    "positive": (":)", ":D", "<3"),
+}
+ENDS = {"negative": ("...", "!", "."), "neutral": (".",), "positive": ("!", "!!", ".")}
+COMMA = ","
+MARKS = (
+    COMMA,
+    *sorted({end for ends in ENDS.values() for end in ends}),
+    *(mark for label in LABELS for mark in RATINGS[label] + EMOTICONS[label]),
+)
+
+ONSETS = "b d f g h j k l m n p r s t v w z ch sh tr kr pl".split()
+VOWELS = "a e i o u ai au".split()
+CODAS = ["", "", "", "n", "r", "s", "l"]
+
+T = TypeVar("T")
+Order = Literal["SVO", "SOV", "VSO"]
+
+
+class Family(BaseModel):
+    """What the languages of a family share: their concepts, their stock of forms, and the sizes of their data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    seed: int = 0
+    """Seed of everything: stock of forms, meanings, languages."""
+    nouns: int = Field(default=16, ge=2)
+    """Concepts of things and people."""
+    adjectives: int = Field(default=12, ge=1)
+    """Concepts of properties, for each of the three polarities."""
+    verbs: int = Field(default=8, ge=1)
+    """Concepts of actions, for each of the three polarities."""
+    adverbs: int = Field(default=6, ge=1)
+    """Concepts that strengthen or weaken, without polarity."""
+    words: int = Field(default=1000, ge=1)
+    """Stock of word forms; the first ones are those of the family's first language."""
+    affixes: int = Field(default=60, ge=1)
+    """Stock of endings."""
+    clauses: tuple[int, int] = (2, 3)
+    """Least and greatest number of clauses in a labelled sentence."""
+    text_clauses: tuple[int, int] = (4, 7)
+    """Least and greatest number of clauses in a review of the unlabelled text."""
+    coherence: float = Field(default=0.8, ge=0, le=1)
+    """Share of the clauses of a polar review that have its polarity (at least one has); the others are neutral."""
+    agreement: float = Field(default=0.9, ge=0, le=1)
+    """Chance that a rating or an emoticon says what the review says; else any is as likely."""
+    ratings: float = Field(default=0.5, ge=0, le=1)
+    """Share of the unlabelled reviews that begin with a rating."""
+    emoticons: float = Field(default=0.5, ge=0, le=1)
+    """Share of the clauses of unlabelled reviews that end with an emoticon."""
+    lines: int = Field(default=8000, ge=1)
+    """Lines of unlabelled text in each language, one review each."""
+    train: int = Field(default=2000, ge=1)
+    """Labelled training rows."""
+    valid: int = Field(default=300, ge=1)
+    """Labelled validation rows."""
+    test: int = Field(default=600, ge=1)
+    """Labelled test rows."""
+
+
+class Language(BaseModel):
+    """How a language differs from its family's first; the defaults are that one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    cognates: float = Field(default=1.0, ge=0, le=1)
+    """Share of the concepts (in each group of them) that have the same form as in the family's first language."""
+    word_order: Order = "SVO"
+    """Order of subject, verb and object; a property follows its noun where the verb comes first."""
+    affixes: float = Field(default=0.0, ge=0, le=1)
+    """Share of the endings that differ from those of the family's first language."""
+
+
+@dataclass(frozen=True)
+class Clause:
+    """What a clause says. Either a subject has a property, or a subject does something to an object."""
+
+    subject: str
+    predicate: str
+    adverb: str | None
+    object: str | None
+    plural: bool
+    past: bool
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a review says."""
+
+    label: str
+    clauses: tuple[Clause, ...]
+
+
+ENDINGS = ("subject", "object", "plural", "past", "present")
+
+
+def inventory(family: Family) -> list[str]:
+    """Every piece a language of the family can use: marks, word forms, endings; no two are alike.
+
+    Raises:
+        ValueError: the stock of forms is smaller than one language needs.
+    """
+    words, affixes = _stock(family)
+    return [*MARKS, *words, *affixes]
+
+
+def corpus(family: Family, name: str, language: Language) -> list[str]:
+    """Unlabelled text of a language, `family.lines` lines with one review each.
+
+    Every line ends with a punctuation mark, which no labelled sentence does, so none equals one.
+
+    Raises:
+        ValueError: the stock of forms is smaller than one language needs.
+    """
+    forms = _forms(family, name, language)
+    rng = _stream(family, "corpus", name)
+    reviews = (_review(family, _pick(LABELS, rng), family.text_clauses, rng) for _ in range(family.lines))
+    return [_written(review, forms, language, family, rng) for review in reviews]
+
+
+def dataset(
+    family: Family, name: str, language: Language, split: Literal["train", "valid", "test"]
+) -> list[dict[str, str]]:
+    """Labelled rows `id`, `text`, `label` of a language: the same meanings in every language, translated.
+
+    No two rows of the three splits have the same meaning.
+
+    Raises:
+        ValueError: the split is unknown, or the stock of forms is smaller than one language needs.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
+    forms = _forms(family, name, language)
+    return [
+        {"id": f"{split}-{number:05}", "text": _plain(review, forms, language), "label": review.label}
+        for number, review in enumerate(_reviews(family)[split])
+    ]
+
+
+# Meanings
+
+
+@lru_cache(maxsize=4)
+def _reviews(family: Family) -> dict[str, list[Review]]:
+    """The meanings of the labelled rows by split, labels in equal shares and shuffled."""
+    rng = _stream(family, "dataset")
+    seen: set[Review] = set()
+    return {split: _distinct(family, getattr(family, split), seen, rng) for split in SPLITS}
+
+
+def _distinct(family: Family, count: int, seen: set[Review], rng: random.Random) -> list[Review]:
+    """`count` reviews not in `seen`, to which they are added; repeats are allowed once no new one is found."""
+    reviews = []
+    labels = _shuffled([LABELS[i % len(LABELS)] for i in range(count)], rng)
+    for label in labels:
+        review = _review(family, label, family.clauses, rng)
+        for _ in range(100):
+            if review not in seen:
+                break
+            review = _review(family, label, family.clauses, rng)
+        seen.add(review)
+        reviews.append(review)
+    return reviews
+
+
+def _review(family: Family, label: str, clauses: tuple[int, int], rng: random.Random) -> Review:
+    least, greatest = clauses
+    count = least + int(rng.random() * (greatest - least + 1))
+    sure = int(rng.random() * count)
+    polarities = [label if i == sure or rng.random() < family.coherence else "neutral" for i in range(count)]
+    return Review(label, tuple(_clause(family, polarity, rng) for polarity in polarities))
+
+
+def _clause(family: Family, polarity: str, rng: random.Random) -> Clause:
+    nouns = _concepts(family)["noun"]
+    subject = _pick(nouns, rng)
+    event = rng.random() < 0.4
+    return Clause(
+        subject=subject,
+        predicate=_pick(_concepts(family)[f"{polarity} {'verb' if event else 'adjective'}"], rng),
+        adverb=_pick(_concepts(family)["adverb"], rng) if rng.random() < 0.3 else None,
+        object=_pick([noun for noun in nouns if noun != subject], rng) if event else None,
+        plural=rng.random() < 0.3,
+        past=rng.random() < 0.5,
+    )
+
+
+@lru_cache(maxsize=4)
+def _concepts(family: Family) -> dict[str, list[str]]:
+    """Concepts by group; a group is a part of speech and, where words have one, a polarity."""
+    sizes = {"noun": family.nouns, "adverb": family.adverbs}
+    for label in LABELS:
+        sizes[f"{label} adjective"] = family.adjectives
+        sizes[f"{label} verb"] = family.verbs
+    return {group: [f"{group} {i}" for i in range(size)] for group, size in sizes.items()}
+
+
+# Forms
+
+
+@lru_cache(maxsize=4)
+def _stock(family: Family) -> tuple[list[str], list[str]]:
+    """The family's word forms and its endings."""
+    rng = _stream(family, "inventory")
+    needed = sum(map(len, _concepts(family).values()))
+    if family.words < needed or family.affixes < len(ENDINGS):
+        raise ValueError(
+            f"a language needs {needed} words and {len(ENDINGS)} endings, the family has "
+            f"{family.words} and {family.affixes}: raise `words` or `affixes`"
+        )
+    taken: set[str] = set()
+    words = [_new_form(rng, taken, (2, 3), "") for _ in range(family.words)]
+    return words, [_new_form(rng, taken, (1, 2), "-") for _ in range(family.affixes)]
+
+
+def _new_form(rng: random.Random, taken: set[str], syllables: tuple[int, int], prefix: str) -> str:
+    """A pronounceable form that is not taken; forms grow where short ones run out."""
+    least, greatest = syllables
+    for attempt in range(1_000_000):
+        count = least + int(rng.random() * (greatest - least + 1)) + attempt // 100
+        form = prefix + "".join(_pick(ONSETS, rng) + _pick(VOWELS, rng) for _ in range(count)) + _pick(CODAS, rng)
+        if form not in taken:
+            taken.add(form)
+            return form
+    raise AssertionError("forms grow until they are new")
+
+
+@lru_cache(maxsize=64)
+def _forms(family: Family, name: str, language: Language) -> dict[str, str]:
+    """The form of every concept and ending in a language; a family's first language has the first forms."""
+    words, affixes = _stock(family)
+    rng = _stream(family, "forms", name)
+    forms: dict[str, str] = {}
+    spare = _shuffled(words[sum(map(len, _concepts(family).values())) :], rng)
+    proto = iter(words)
+    for concepts in _concepts(family).values():
+        _fill(forms, concepts, proto, spare, language.cognates, rng)
+    spare = _shuffled(affixes[len(ENDINGS) :], rng)
+    _fill(forms, [f"-{ending}" for ending in ENDINGS], iter(affixes), spare, 1 - language.affixes, rng)
+    return forms
+
+
+def _fill(
+    forms: dict[str, str],
+    concepts: Sequence[str],
+    proto: Iterator[str],
+    spare: list[str],
+    share: float,
+    rng: random.Random,
+) -> None:
+    """Give each concept its first form, or for 1 - `share` of them another one, taken from `spare`."""
+    first = {concept: next(proto) for concept in concepts}
+    kept = set(_shuffled(concepts, rng)[: round(share * len(concepts))])
+    for concept in concepts:
+        if concept not in kept and not spare:
+            raise ValueError("the stock of forms has too few for this language: raise `words` or `affixes`")
+        forms[concept] = first[concept] if concept in kept else spare.pop()
+
+
+# Text
+
+
+def _plain(review: Review, forms: dict[str, str], language: Language) -> str:
+    """A labelled sentence: words and endings, commas between clauses."""
+    return f" {COMMA} ".join(" ".join(_spoken(clause, forms, language)) for clause in review.clauses)
+
+
+def _written(review: Review, forms: dict[str, str], language: Language, family: Family, rng: random.Random) -> str:
+    """A line of unlabelled text: the same with a rating, emoticons and a final mark."""
+    pieces = [_mark(RATINGS, review.label, family, rng)] if rng.random() < family.ratings else []
+    for i, clause in enumerate(review.clauses):
+        pieces += [COMMA] if i else []
+        pieces += _spoken(clause, forms, language)
+        if rng.random() < family.emoticons:
+            pieces.append(_mark(EMOTICONS, review.label, family, rng))
+    return " ".join([*pieces, _mark(ENDS, review.label, family, rng)])
+
+
+def _mark(marks: dict[str, tuple[str, ...]], label: str, family: Family, rng: random.Random) -> str:
+    agrees = rng.random() < family.agreement
+    return _pick(marks[label if agrees else _pick(LABELS, rng)], rng)
+
+
+def _spoken(clause: Clause, forms: dict[str, str], language: Language) -> list[str]:
+    """The pieces of a clause."""
+    subject = [forms[clause.subject], *([forms["-plural"]] if clause.plural else []), forms["-subject"]]
+    tense = forms["-past" if clause.past else "-present"]
+    adverb = [forms[clause.adverb]] if clause.adverb else []
+    if clause.object is None:
+        said = [*adverb, forms[clause.predicate]]
+        return [*said, tense, *subject] if language.word_order == "VSO" else [*subject, *said, tense]
+    parts = {
+        "S": subject,
+        "V": [*adverb, forms[clause.predicate], tense],
+        "O": [forms[clause.object], forms["-object"]],
+    }
+    return [piece for part in language.word_order for piece in parts[part]]
+
+
+# Chance
+
+
+def _stream(family: Family, *purpose: str) -> random.Random:
+    """A random stream of its own for each purpose. Only `random()` is drawn from it: its values never change
+    between Python versions, those of `choice` or `shuffle` may."""
+    text = "\0".join((str(family.seed), *purpose))
+    return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
+
+
+def _pick(values: Sequence[T], rng: random.Random) -> T:
+    return values[int(rng.random() * len(values))]
+
+
+def _shuffled(values: Sequence[T], rng: random.Random) -> list[T]:
+    return [value for _, value in sorted(((rng.random(), value) for value in values), key=lambda pair: pair[0])]

@@ -1,0 +1,152 @@
+"""Training stages: full fine-tuning leaves a delta, sparse fine-tuning a sparse vector.
+
+Full fine-tuning takes theta_start to theta_1 and leaves delta = theta_1 - theta_start; with a mask, training
+starts again at theta_start, moves the masked entries only, and leaves the sparse vector phi
+(Ansell et al. 2022, section 3.1; Simon & Jyothi 2025, section 3.2). A task's head restarts from the same
+seeded values in both phases and is stored in full; a masked-LM head is trained and thrown away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deftx import base as base_model
+from deftx import checkpoints, sft
+from deftx.composition import add
+from deftx.config import LanguageTraining, Phase, TaskTraining, Training
+from deftx.datasets import load as load_rows
+from deftx.files import write_json
+from deftx.loop import Record, entries_of, fit
+from deftx.objectives import Classification, MaskedLM, Objective
+from deftx.provenance import code_of, threads, versions
+from deftx.sources import read_text, sha256_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trainings are told."""
+
+    base: Path
+    """base.json"""
+    phase: Phase
+    seed: int
+    out: Path
+    """The delta or SFT to write."""
+    mask: Path | None = None
+    """A mask makes it sparse fine-tuning."""
+    start: Path | None = None
+    """A vector to add to the base before training begins (source adaptation)."""
+
+
+def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining) -> Record:
+    """Masked-LM training on a corpus.
+
+    Raises:
+        VectorError: mask or start do not fit the base model.
+        CorpusError: the text is shorter than one block.
+        DeltaError: training diverged.
+    """
+    description = base_model.read(job.base)
+    tokenizer = base_model.load_tokenizer(description.location, description.revision)
+    objective = MaskedLM(
+        tokenizer,
+        read_text(train).splitlines(),
+        read_text(valid).splitlines(),
+        recipe.block,
+        recipe.mask_probability,
+    )
+    model = base_model.masked_lm(description)
+    model.get_output_embeddings().weight.requires_grad_(recipe.output_embedding == "trained")
+    return _train(job, description, model, objective, recipe, {"train": train, "valid": valid}, None)
+
+
+def train_task(job: Job, train: Path, valid: Path, labels: Sequence[str], recipe: TaskTraining) -> Record:
+    """Training of a classification task.
+
+    Raises:
+        VectorError: mask or start do not fit the base model.
+        DeltaError: training diverged.
+    """
+    description = base_model.read(job.base)
+    tokenizer = base_model.load_tokenizer(description.location, description.revision)
+    objective = Classification(tokenizer, load_rows(train), load_rows(valid), labels, recipe.max_length)
+    model = base_model.classifier(description, labels, job.seed)
+    return _train(job, description, model, objective, recipe, {"train": train, "valid": valid}, list(labels))
+
+
+def _train(
+    job: Job,
+    description: base_model.Description,
+    model: Any,
+    objective: Objective,
+    recipe: Training,
+    data: dict[str, Path],
+    labels: list[str] | None,
+) -> Record:
+    torch.set_num_threads(threads())
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    base = base_model.encoder_parameters(model, description)
+    start = _add_start(job, description, base)
+    mask = _mask(job, description) if job.mask else None
+    entries = entries_of(model, base, recipe, mask)
+    settings = recipe.model_dump(mode="json") | {"phase": job.phase.model_dump(mode="json")}
+    metadata = sft.Metadata(
+        kind="delta" if mask is None else "sft",
+        base=description.hash,
+        base_model=description.name,
+        shapes={name: description.shapes[name] for name in entries.base},
+        start=start,
+        objective="masked-lm" if labels is None else "classification",
+        selection=sft.read_metadata(job.mask).selection if job.mask else None,
+        labels=labels,
+        settings=settings,
+        seed=job.seed,
+        data={name: sha256_of(path) for name, path in data.items()},
+        threads=threads(),
+        versions=versions(),
+    )
+    checkpoint = checkpoints.path_for(job.out, _fingerprint(metadata, job))
+    record = fit(model, entries, objective, job.phase, job.seed, recipe, checkpoint)
+    head = {} if labels is None else {n: _numpy(p) for n, p in entries.head.items()}
+    difference = {name: _numpy(values) for name, values in entries.difference().items()}
+    if mask is None:
+        vector = sft.Vector(metadata, dense=difference, head=head)
+    else:
+        positions = {name: mask[name].numpy() for name in difference}
+        vector = sft.Vector(metadata, positions=positions, values=difference, head=head)
+    sft.save(vector, job.out)
+    write_json(job.out.with_suffix(".json"), asdict(record))
+    checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def _add_start(job: Job, description: base_model.Description, base: dict[str, nn.Parameter]) -> list[str]:
+    """Add the start's vector to the base's parameters; returns its hash."""
+    if job.start is None:
+        return []
+    vector = sft.load(job.start)
+    sft.check_fits(vector.metadata, description.shapes, description.hash, job.start)
+    add({name: p.data for name, p in base.items()}, vector, 1.0)
+    return [sha256_of(job.start)]
+
+
+def _mask(job: Job, description: base_model.Description) -> dict[str, Tensor]:
+    assert job.mask is not None
+    vector = sft.load(job.mask)
+    sft.check_fits(vector.metadata, description.shapes, description.hash, job.mask)
+    return {name: torch.from_numpy(positions) for name, positions in vector.positions.items()}
+
+
+def _fingerprint(metadata: sft.Metadata, job: Job) -> dict[str, Any]:
+    """What must be equal for a checkpoint to be of use."""
+    mask = sha256_of(job.mask) if job.mask else None
+    return metadata.model_dump(mode="json") | {"mask": mask, "code": code_of("deftx.training")}
+
+
+def _numpy(tensor: Tensor) -> np.ndarray[Any, Any]:
+    return tensor.detach().cpu().float().numpy()
