@@ -123,7 +123,7 @@ class _Run:
         self.phase, self.seed, self.recipe = phase, seed, recipe
         self.leaves = entries.leaves()
         self.accelerator = Accelerator(mixed_precision="bf16" if wants_bf16(recipe.precision) else "no")
-        self.optimizer = torch.optim.AdamW(self.leaves.values(), lr=phase.learning_rate, weight_decay=0.0, fused=True)
+        self.optimizer = torch.optim.AdamW(_groups(self.leaves, phase), weight_decay=0.0, fused=True)
         self.pull = recipe.l1 / sum(p.numel() for p in model.parameters())
         self.epoch, self.order = -1, list[list[int]]()
         self._order_of(0)
@@ -225,6 +225,13 @@ class _Run:
 
     def _on_device(self, batch: Batch) -> Batch:
         return {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+
+
+def _groups(leaves: Mapping[str, nn.Parameter], phase: Phase) -> list[dict[str, Any]]:
+    """The optimizer's groups, each with the peak of its learning rate: the base's entries, and the head."""
+    peaks = {"base.": phase.learning_rate, "head.": phase.head_learning_rate or phase.learning_rate}
+    groups = ({"params": [p for n, p in leaves.items() if n.startswith(g)], "peak": lr} for g, lr in peaks.items())
+    return [group for group in groups if group["params"]]
 
 
 def step_seed(seed: int, step: int) -> int:

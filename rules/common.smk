@@ -50,7 +50,7 @@ wildcard_constraints:
 
 def as_json(content) -> str:
     """Settings as one shell word."""
-    return quote(json.dumps(content, ensure_ascii=False, sort_keys=True))
+    return quote(json.dumps(content, ensure_ascii=False))
 
 
 def dumped(model, **which) -> str:
