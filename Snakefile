@@ -22,6 +22,7 @@ min_version("9.20")
 
 
 include: "rules/common.smk"
+include: "rules/jobs.smk"
 include: "rules/corpora.smk"
 include: "rules/datasets.smk"
 include: "rules/base.smk"
@@ -40,8 +41,8 @@ localrules:
 
 rule all:
     default_target: True
-    message:
-        f"{EXPERIMENT.name} is complete: {ROOT}/tables and {ROOT}/figures"
     input:
         rules.tables.output,
         rules.figures.output,
+    message:
+        f"{EXPERIMENT.name} is complete: {ROOT}/tables and {ROOT}/figures"

@@ -74,8 +74,12 @@ def read(path: Path, layout: Layout, labels: dict[str, str]) -> list[Row]:
         DatasetError: a column is missing, a text is empty, a row has no label.
     """
     stream = io.StringIO(read_text(path), newline="")
-    quoting = csv.QUOTE_MINIMAL if layout.quoting else csv.QUOTE_NONE
-    reader = csv.DictReader(stream, layout.columns, delimiter=layout.delimiter, quoting=quoting)
+    reader: csv.DictReader[str] = csv.DictReader(
+        stream,
+        layout.columns,
+        delimiter=layout.delimiter,
+        quoting=csv.QUOTE_MINIMAL if layout.quoting else csv.QUOTE_NONE,
+    )
     wanted = {"text": layout.text, "pair": layout.pair, "label": layout.label, "id": layout.id}
     columns = {ours: theirs for ours, theirs in wanted.items() if theirs is not None}
     for column in columns.values():

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from deftx.files import publish
 
 COLOURS = ("#999999", "#56B4E9", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#000000")
-STYLE = {
+STYLE: Any = {
     "font.size": 7,
     "axes.titlesize": 7,
     "axes.labelsize": 7,
@@ -215,8 +215,10 @@ def overlap(tables: Mapping[str, pd.DataFrame]) -> Figure:
         for axes, measure in zip(grid[line], ("jaccard", "cosine"), strict=True):
             values = _square(tables[selection], names, measure)
             limit = float(np.nanmax(np.abs(values))) or 1.0
-            style = {"cmap": "cividis", "vmin": 0} if measure == "jaccard" else {"cmap": "PuOr", "vmin": -limit}
-            image = axes.imshow(values, vmax=limit, **style)  # type: ignore[arg-type]
+            style: dict[str, Any] = (
+                {"cmap": "cividis", "vmin": 0} if measure == "jaccard" else {"cmap": "PuOr", "vmin": -limit}
+            )
+            image = axes.imshow(values, vmax=limit, **style)
             axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(names)), names)
             axes.set_title(f"{selection}: {'Jaccard of masks' if measure == 'jaccard' else 'cosine of vectors'}",

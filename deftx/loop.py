@@ -183,12 +183,12 @@ class _Run:
 
     def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything a later process needs to go on."""
-        tensors = {f"value.{n}": leaf for n, leaf in self.leaves.items()}
+        tensors: dict[str, Tensor] = {f"value.{n}": leaf for n, leaf in self.leaves.items()}
         for name, leaf in self.leaves.items():
             for key, state in self.optimizer.state[leaf].items():
                 tensors[f"{key}.{name}"] = state
         tensors |= {f"best.{n}": t for n, t in (self.best or {}).items()}
-        record = {k: v for k, v in vars(self.record).items()}
+        record = dict(vars(self.record))
         return tensors, {"step": self.step, "record": record, "best_look": self.best_look}
 
     def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:

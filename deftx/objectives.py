@@ -80,7 +80,8 @@ class MaskedLM:
         return {"input_ids": inputs, "positions": positions, "labels": tokens.flatten()[positions]}
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        hidden = model.base_model(input_ids=batch["input_ids"]).last_hidden_state
+        encoder: Any = model.base_model
+        hidden = encoder(input_ids=batch["input_ids"]).last_hidden_state
         logits = lm_head(model)(hidden.flatten(0, 1)[batch["positions"]])
         return functional.cross_entropy(logits.float(), batch["labels"])
 
@@ -184,7 +185,7 @@ def padded(tokenizer: Any, texts: Sequence[dict[str, list[int]]]) -> Batch:
 
 @torch.inference_mode()
 def probabilities(
-    model: nn.Module, tokenizer: Any, texts: Sequence[dict[str, list[int]]], batch_size: int = 64
+    model: Any, tokenizer: Any, texts: Sequence[dict[str, list[int]]], batch_size: int = 64
 ) -> np.ndarray[Any, Any]:
     """Probability of each label for each text (texts x labels, float64), in the order of the texts.
 

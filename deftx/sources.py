@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 import zlib
 from pathlib import Path
@@ -53,7 +54,7 @@ def in_mirror(file: File, mirror: Path) -> Path | None:
 def address(file: File) -> str:
     """The address a pinned file is fetched from."""
     if file.repository:
-        path = urllib.request.quote(file.path)
+        path = urllib.parse.quote(file.path)
         return f"https://raw.githubusercontent.com/{file.repository}/{file.commit}/{path}"
     return str(file.url)
 

@@ -61,7 +61,7 @@ def merged(trials: Sequence[Trial]) -> list[Trial]:
     ]
 
 
-def difference(trial: Trial, ours: Any, theirs: Any, gold: Any, metric: str) -> Any:
+def difference(trial: Trial, metric: str, ours: Any, theirs: Any, gold: Any) -> Any:
     """Sum over rows of our score, minus theirs; indices of items may have leading axes of resamples."""
     score = METRICS[metric]
     total = sum(score(trial.gold[gold], row[ours]) for row in trial.ours)
@@ -81,7 +81,7 @@ def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
     rows = sum(len(group.ours) for group in groups)
 
     def mean(*items: Any, axis: int = -1) -> Any:
-        return sum(difference(g, i, i, i, metric) for g, i in zip(groups, items, strict=True)) / rows
+        return sum(difference(g, metric, i, i, i) for g, i in zip(groups, items, strict=True)) / rows
 
     limits = bootstrap(
         [np.arange(len(group.gold)) for group in groups],
@@ -107,7 +107,7 @@ def paired_p(trials: Sequence[Trial], metric: str) -> float:
     """
     groups = merged(trials)
     rng = np.random.default_rng(SEED)
-    observed = abs(sum(difference(g, *[np.arange(len(g.gold))] * 3, metric) for g in groups))
+    observed = abs(sum(difference(g, metric, *[np.arange(len(g.gold))] * 3) for g in groups))
     extreme = 0
     for _ in range(RESAMPLES // 250):
         total: Any = 0.0
@@ -117,6 +117,6 @@ def paired_p(trials: Sequence[Trial], metric: str) -> float:
             doubled = Trial(group.gold, both, both)
             swap = n * (rng.random((250, n)) < 0.5)
             items = np.arange(n)
-            total = total + difference(doubled, items + swap, items + n - swap, items, metric)
+            total = total + difference(doubled, metric, items + swap, items + n - swap, items)
         extreme += int((np.abs(total) >= observed - 1e-9).sum())
     return (extreme + 1) / (RESAMPLES + 1)

@@ -89,9 +89,13 @@ def _predictions(
         for file, frame in zip(files, frames, strict=True):
             if not frame[["id", "label"]].equals(frames[0][["id", "label"]]):
                 raise DatasetError(f"{file} is about other items than {files[0]}; evaluate both again")
-        rows = np.stack([frame["predicted"].map(code).to_numpy(np.int64) for frame in frames])
-        trials[language] = statistics.Trial(frames[0]["label"].map(code).to_numpy(np.int64), rows, rows[:0])
+        rows = np.stack([_coded(frame["predicted"], code) for frame in frames])
+        trials[language] = statistics.Trial(_coded(frames[0]["label"], code), rows, rows[:0])
     return trials
+
+
+def _coded(labels: "pd.Series[str]", code: dict[str, int]) -> statistics.Labels:
+    return np.array([code[label] for label in labels], dtype=np.int64)
 
 
 def _scores(
@@ -154,7 +158,7 @@ def _gains(
             languages = task.targets if language == MEAN else [language]
             trials = [_against(predictions, method, plan.control, t) for t in languages]
             items = [np.arange(len(t.gold)) for t in trials]
-            total = sum(statistics.difference(t, i, i, i, plan.metric) for t, i in zip(trials, items, strict=True))
+            total = sum(statistics.difference(t, plan.metric, i, i, i) for t, i in zip(trials, items, strict=True))
             low, high = statistics.interval(trials, plan.metric)
             rows.append(
                 {

@@ -136,7 +136,10 @@ def selection_of(wildcards) -> str:
 
 def scored(task) -> list[str]:
     """Languages that are scored: the targets, and the source where the test set has it."""
-    return [*([task.source] if task.source in EXPERIMENT.datasets[task.test].languages else []), *task.targets]
+    return [
+        *([task.source] if task.source in EXPERIMENT.datasets[task.test].languages else []),
+        *task.targets,
+    ]
 
 
 def composed_cells(pattern: str) -> list[str]:

@@ -1,6 +1,4 @@
 rule full_language:
-    message:
-        "{wildcards.lang}: full fine-tuning on its text, seed {wildcards.seed}"
     input:
         base=f"{ROOT}/base.json",
         train=f"{ROOT}/corpora/{{lang}}/train.txt.gz",
@@ -8,26 +6,28 @@ rule full_language:
     output:
         delta=f"{ROOT}/deltas/language/{{lang}}/seed{{seed}}.safetensors",
         record=f"{ROOT}/deltas/language/{{lang}}/seed{{seed}}.json",
-    params:
-        settings=dumped(EXPERIMENT.recipe.language, exclude={"full", "sparse"}),
-        phase=dumped(EXPERIMENT.recipe.language.full),
-        code=code_of("deftx.training"),
     log:
         f"{ROOT}/logs/full/language/{{lang}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/full/language/{{lang}}/seed{{seed}}.jsonl"
+    conda:
+        "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",
+    params:
+        settings=dumped(EXPERIMENT.recipe.language, exclude={"full", "sparse"}),
+        phase=dumped(EXPERIMENT.recipe.language.full),
+        code=code_of("deftx.training"),
+    message:
+        "{wildcards.lang}: full fine-tuning on its text, seed {wildcards.seed}"
     shell:
         "deftx train --settings {params.settings} --phase {params.phase} --base {input.base} --train {input.train} --valid {input.valid}"
         " --seed {wildcards.seed} --out {output.delta} 2> {log}"
 
 
 rule full_task:
-    message:
-        "{wildcards.task}: full fine-tuning from {wildcards.start}, seed {wildcards.seed}"
     input:
         unpack(task_data),
         unpack(vector_of_start),
@@ -35,20 +35,24 @@ rule full_task:
     output:
         delta=f"{ROOT}/deltas/task/{{task}}/{{start}}/seed{{seed}}.safetensors",
         record=f"{ROOT}/deltas/task/{{task}}/{{start}}/seed{{seed}}.json",
+    log:
+        f"{ROOT}/logs/full/task/{{task}}/{{start}}/seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/full/task/{{task}}/{{start}}/seed{{seed}}.jsonl"
+    conda:
+        "../envs/deftx.yaml"
+    threads: TRAIN_THREADS
+    resources:
+        mem_mb=TRAIN_MB,
+        runtime="12h",
     params:
         settings=dumped(EXPERIMENT.recipe.task, exclude={"full", "sparse"}),
         phase=dumped(EXPERIMENT.recipe.task.full),
         labels=labels_of,
         start=start_option,
         code=code_of("deftx.training"),
-    log:
-        f"{ROOT}/logs/full/task/{{task}}/{{start}}/seed{{seed}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/full/task/{{task}}/{{start}}/seed{{seed}}.jsonl"
-    threads: TRAIN_THREADS
-    resources:
-        mem_mb=TRAIN_MB,
-        runtime="12h",
+    message:
+        "{wildcards.task}: full fine-tuning from {wildcards.start}, seed {wildcards.seed}"
     shell:
         "deftx train --settings {params.settings} --phase {params.phase} --labels {params.labels} --base {input.base}"
         " --train {input.train} --valid {input.valid} {params.start}"

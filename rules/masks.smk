@@ -1,48 +1,52 @@
 rule mask_language:
-    message:
-        "{wildcards.lang}: mask by {wildcards.selection}, seed {wildcards.seed}"
     input:
         delta=f"{ROOT}/deltas/language/{{lang}}/seed{{seed}}.safetensors",
     output:
         mask=f"{ROOT}/masks/language/{{selection}}/{{lang}}/seed{{seed}}.safetensors",
         report=f"{ROOT}/masks/language/{{selection}}/{{lang}}/seed{{seed}}.json",
-    params:
-        selection=selection_of,
-        k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.language,
-        code=code_of("deftx.masks"),
     log:
         f"{ROOT}/logs/mask/language/{{selection}}/{{lang}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/mask/language/{{selection}}/{{lang}}/seed{{seed}}.jsonl"
+    conda:
+        "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
         runtime="60m",
+    params:
+        selection=selection_of,
+        k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.language,
+        code=code_of("deftx.masks"),
+    message:
+        "{wildcards.lang}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
         "deftx mask {input.delta} --selection {params.selection} --k {params.k}"
         " --out {output.mask} --report {output.report} 2> {log}"
 
 
 rule mask_task:
-    message:
-        "{wildcards.task} from {wildcards.start}: mask by {wildcards.selection}, seed {wildcards.seed}"
     input:
         delta=f"{ROOT}/deltas/task/{{task}}/{{start}}/seed{{seed}}.safetensors",
     output:
         mask=f"{ROOT}/masks/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.safetensors",
         report=f"{ROOT}/masks/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.json",
-    params:
-        selection=selection_of,
-        k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.task,
-        code=code_of("deftx.masks"),
     log:
         f"{ROOT}/logs/mask/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/mask/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.jsonl"
+    conda:
+        "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
         runtime="60m",
+    params:
+        selection=selection_of,
+        k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.task,
+        code=code_of("deftx.masks"),
+    message:
+        "{wildcards.task} from {wildcards.start}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
         "deftx mask {input.delta} --selection {params.selection} --k {params.k}"
         " --out {output.mask} --report {output.report} 2> {log}"

@@ -1,6 +1,4 @@
 rule sparse_language:
-    message:
-        "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     input:
         base=f"{ROOT}/base.json",
         train=f"{ROOT}/corpora/{{lang}}/train.txt.gz",
@@ -9,26 +7,28 @@ rule sparse_language:
     output:
         sft=f"{ROOT}/sfts/language/{{selection}}/{{lang}}/seed{{seed}}.safetensors",
         record=f"{ROOT}/sfts/language/{{selection}}/{{lang}}/seed{{seed}}.json",
-    params:
-        settings=dumped(EXPERIMENT.recipe.language, exclude={"full", "sparse"}),
-        phase=dumped(EXPERIMENT.recipe.language.sparse),
-        code=code_of("deftx.training"),
     log:
         f"{ROOT}/logs/sparse/language/{{selection}}/{{lang}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/sparse/language/{{selection}}/{{lang}}/seed{{seed}}.jsonl"
+    conda:
+        "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",
+    params:
+        settings=dumped(EXPERIMENT.recipe.language, exclude={"full", "sparse"}),
+        phase=dumped(EXPERIMENT.recipe.language.sparse),
+        code=code_of("deftx.training"),
+    message:
+        "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:
         "deftx train --settings {params.settings} --phase {params.phase} --base {input.base} --train {input.train} --valid {input.valid}"
         " --mask {input.mask} --seed {wildcards.seed} --out {output.sft} 2> {log}"
 
 
 rule sparse_task:
-    message:
-        "{wildcards.task} from {wildcards.start}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     input:
         unpack(task_data),
         unpack(vector_of_start),
@@ -37,20 +37,24 @@ rule sparse_task:
     output:
         sft=f"{ROOT}/sfts/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.safetensors",
         record=f"{ROOT}/sfts/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.json",
+    log:
+        f"{ROOT}/logs/sparse/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/sparse/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.jsonl"
+    conda:
+        "../envs/deftx.yaml"
+    threads: TRAIN_THREADS
+    resources:
+        mem_mb=TRAIN_MB,
+        runtime="12h",
     params:
         settings=dumped(EXPERIMENT.recipe.task, exclude={"full", "sparse"}),
         phase=dumped(EXPERIMENT.recipe.task.sparse),
         labels=labels_of,
         start=start_option,
         code=code_of("deftx.training"),
-    log:
-        f"{ROOT}/logs/sparse/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/sparse/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.jsonl"
-    threads: TRAIN_THREADS
-    resources:
-        mem_mb=TRAIN_MB,
-        runtime="12h",
+    message:
+        "{wildcards.task} from {wildcards.start}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:
         "deftx train --settings {params.settings} --phase {params.phase} --labels {params.labels} --base {input.base}"
         " --train {input.train} --valid {input.valid} --mask {input.mask} {params.start}"

@@ -1,0 +1,59 @@
+# make demo       the quickstart: install, train, evaluate, tables and figures
+# make nusax      NusaX for real: MIRROR=DIR (pinned files), BASE=DIR (local checkpoint)
+# make figures    tables and figures again from stored results; CONFIG=config/nusax-cpu.yaml for another experiment
+# make test       every test
+# make lint       ruff, snakefmt, snakemake --lint, mypy, generated files
+# make clean      remove results and caches (not .venv)
+
+PYTHON ?= python3
+CONFIG ?= config/quickstart.yaml
+CORES ?= all
+VENV := .venv
+READY := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Relative paths become absolute, because jobs may run elsewhere.
+ifdef MIRROR
+export DEFTX_MIRROR := $(abspath $(MIRROR))
+endif
+ifdef BASE
+export DEFTX_BASE := $(abspath $(BASE))
+endif
+
+.PHONY: setup demo nusax figures test lint clean
+.DEFAULT_GOAL := demo
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "deftx needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	@echo "installing the locked versions into $(VENV) (a minute or two)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)
+	snakemake --cores $(CORES)
+	@echo && cat results/quickstart/tables/sentiment.md
+	@echo && echo "tables: results/quickstart/tables   figures: results/quickstart/figures"
+
+nusax: $(READY)
+	snakemake --cores $(CORES) --configfile config/nusax-cpu.yaml
+	@echo && cat results/nusax-cpu/tables/sentiment.md
+
+figures: $(READY)
+	snakemake --cores $(CORES) tables figures --allowed-rules tables figures overlap --forcerun tables figures --configfile $(CONFIG)
+
+test: $(READY)
+	pytest -n 2
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	snakemake --lint
+	mypy
+	deftx schema --check
+
+clean:
+	rm -rf results/*/ .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis build

@@ -1,0 +1,172 @@
+# What the rules ask of the experiment: which files a job reads, and its slice of the configuration.
+
+# corpora.smk
+
+
+def corpus_raw(wildcards) -> list[str]:
+    language = EXPERIMENT.languages[wildcards.lang]
+    return [raw(file) for file in language.corpus.files] if language.corpus else []
+
+
+def corpus_settings(wildcards) -> str:
+    """A language's text source and cleaning; an artificial language brings its family."""
+    language = EXPERIMENT.languages[wildcards.lang]
+    if language.testbed:
+        return f"--settings {dumped(language.testbed)} {family()}"
+    return f"--settings {dumped(language.corpus)}"
+
+
+def evaluation_sentences(wildcards) -> list[str]:
+    """Test sets (all their splits) in this language: their sentences must not be trained on."""
+    tests = sorted({task.test for task in EXPERIMENT.tasks.values()})
+    return [file for name in tests for file in splits_of(name, wildcards.lang)]
+
+
+# datasets.smk
+
+
+def dataset_raw(wildcards) -> dict[str, str]:
+    files = files_of(EXPERIMENT.datasets[wildcards.dataset], wildcards.lang)
+    if files and wildcards.split not in files:
+        raise WorkflowError(f"dataset {wildcards.dataset} has no split {wildcards.split} in {wildcards.lang}")
+    return {"raw": raw(files[wildcards.split])} if files else {}
+
+
+def dataset_near(wildcards) -> list[str]:
+    """The dataset whose near copies are dropped."""
+    copies = EXPERIMENT.datasets[wildcards.dataset].drop_near_copies
+    return [file for lang in copies.languages for file in splits_of(copies.dataset, lang)] if copies else []
+
+
+def dataset_options(wildcards, input) -> str:
+    """An artificial language brings its family, any other its raw file."""
+    if "raw" in input.keys():
+        return f"--raw {quote(str(input.raw))}"
+    return f"{family()} --spoken {dumped(EXPERIMENT.languages[wildcards.lang].testbed)}"
+
+
+def dataset_labels(wildcards) -> str:
+    """The labels of the task that uses a dataset."""
+    tasks = EXPERIMENT.tasks.values()
+    return as_json(list(next(t.labels for t in tasks if wildcards.dataset in (t.train, t.test))))
+
+
+# base.smk
+
+
+BASE = EXPERIMENT.base
+KNOWN = BASE.pretrain.languages if BASE.pretrain else ()
+
+
+def base_files() -> list[str]:
+    """The files of a local base model: another model there means another base."""
+    place = Path(os.environ.get("DEFTX_BASE") or BASE.model or "")
+    names = ("config.json", "tokenizer.json", "model.safetensors")
+    return [str(place / name) for name in names if (place / name).is_file()] if not BASE.pretrain else []
+
+
+# compose.smk
+
+
+def vectors_of(wildcards) -> dict[str, str]:
+    """The task vector and, where the method has one, the language vector of a composed model."""
+    method, task = (
+        EXPERIMENT.methods[wildcards.method],
+        EXPERIMENT.tasks[wildcards.task],
+    )
+    where = f"{wildcards.task}/{start_of(method, task)}/seed{wildcards.seed}.safetensors"
+    kind = "deltas/task" if method.task == "dense" else f"sfts/task/{method.selection}"
+    vectors = {"task": f"{ROOT}/{kind}/{where}"}
+    if method.language == "sft":
+        seed = EXPERIMENT.seeds.language_seed(int(wildcards.seed))
+        vectors["language"] = f"{ROOT}/sfts/language/{method.selection}/{wildcards.lang}/seed{seed}.safetensors"
+    return vectors
+
+
+def weighted(wildcards, input) -> list[str]:
+    """The vectors with their weights, in the order they are added."""
+    weights = EXPERIMENT.methods[wildcards.method].weights
+    terms = [f"{input.task}:{weights.task}"]
+    return [*terms, f"{input.language}:{weights.language}"] if "language" in input.keys() else terms
+
+
+# evaluate.smk
+
+
+def test_set(wildcards) -> str:
+    task = EXPERIMENT.tasks[wildcards.task]
+    return f"{ROOT}/datasets/{task.test}/{wildcards.lang}/{task.split}.csv"
+
+
+# report.smk
+
+
+SEED = EXPERIMENT.seeds.task[0]  # figures that show single vectors show those of the first seed
+LANGUAGE_SEED = EXPERIMENT.seeds.language_seed(SEED)
+# Selections that have language vectors, each with the first method that uses it.
+WITH_LANGUAGES = {m.selection: m for m in reversed(EXPERIMENT.methods.values()) if m.language == "sft"}
+
+
+def languages_with_vectors() -> list[str]:
+    """Source and target languages of all tasks, each once, in the configuration's order."""
+    used = {lang for task in EXPERIMENT.tasks.values() for lang in (task.source, *task.targets)}
+    return [lang for lang in EXPERIMENT.languages if lang in used]
+
+
+def vectors_for_overlap(wildcards) -> dict[str, str]:
+    """Name and file of the vectors of one selection: languages, then tasks on top of their source language."""
+    folder, s = f"{ROOT}/sfts", wildcards.selection
+    found = {lang: f"{folder}/language/{s}/{lang}/seed{LANGUAGE_SEED}.safetensors" for lang in languages_with_vectors()}
+    for name, task in EXPERIMENT.tasks.items():
+        found[name] = f"{folder}/task/{s}/{name}/{start_of(WITH_LANGUAGES[s], task)}/seed{SEED}.safetensors"
+    return found
+
+
+def mask_reports() -> dict[str, str]:
+    """Reports of the masks that figures show, by selection and name."""
+    found = {}
+    for s, method in WITH_LANGUAGES.items():
+        for lang in languages_with_vectors():
+            found[f"{s}/{lang}"] = f"{ROOT}/masks/language/{s}/{lang}/seed{LANGUAGE_SEED}.json"
+        for name, task in EXPERIMENT.tasks.items():
+            found[f"{s}/task:{name}"] = f"{ROOT}/masks/task/{s}/{name}/{start_of(method, task)}/seed{SEED}.json"
+    return found
+
+
+def trained() -> list[str]:
+    """All deltas and SFTs of the experiment, below its root and without ending, in a fixed order."""
+    vectors = set()
+    for method in EXPERIMENT.methods.values():
+        for name, task in EXPERIMENT.tasks.items():
+            for seed in EXPERIMENT.seeds.task:
+                start, language_seed = start_of(method, task), EXPERIMENT.seeds.language_seed(seed)
+                vectors.add(f"deltas/task/{name}/{start}/seed{seed}")
+                if method.task == "sft":
+                    vectors.add(f"sfts/task/{method.selection}/{name}/{start}/seed{seed}")
+                if method.language == "sft":
+                    for lang in scored(task):
+                        vectors.add(f"deltas/language/{lang}/seed{language_seed}")
+                        vectors.add(f"sfts/language/{method.selection}/{lang}/seed{language_seed}")
+    return sorted(vectors)
+
+
+def plan() -> dict:
+    """What is tabulated."""
+    methods = EXPERIMENT.methods
+    return {
+        "tasks": {
+            name: {
+                "labels": list(task.labels),
+                "source": task.source,
+                "targets": list(task.targets),
+                "scored": scored(task),
+            }
+            for name, task in EXPERIMENT.tasks.items()
+        },
+        "methods": {name: method.title or name for name, method in methods.items()},
+        "languages": {code: language.name or code for code, language in EXPERIMENT.languages.items()},
+        "seeds": list(EXPERIMENT.seeds.task),
+        "vectors": trained(),
+        "reference": "lt-sft" if "lt-sft" in methods else None,
+        "control": "task-sft" if "task-sft" in methods else None,
+    }
