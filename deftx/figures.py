@@ -140,7 +140,7 @@ def spectra(reports: Mapping[str, Report]) -> Figure:
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for axes, name in zip(grid.flat, names, strict=False):
         _spectrum(axes, shown[names[name]])
-        axes.set_title(name, loc="left")
+        axes.set_title(name.removeprefix("task:"), loc="left")
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
     figure.supxlabel("share of the matrix' rank that is kept", fontsize=7)
@@ -185,7 +185,7 @@ def density(reports: Mapping[str, Report]) -> Figure:
         for s in selections
     }
     layers = len(next(iter(maps.values()))) - 1
-    figure = Figure(figsize=(COLUMN * max(1.0, len(selections) / 2), (0.65 + 0.11 * layers + 0.3) * len(groups) + 0.5))
+    figure = Figure(figsize=(COLUMN * max(1.0, len(selections) / 2), (0.75 + 0.09 * layers) * len(groups) + 0.6))
     grid = figure.subplots(len(groups), len(selections), squeeze=False, sharex=True, sharey=True)
     for line, kind in enumerate(groups):
         top = max(float(np.nanmax(maps[kind, s])) for s in selections)
@@ -196,10 +196,11 @@ def density(reports: Mapping[str, Report]) -> Figure:
             axes.set_xticks(range(len(KINDS)), KINDS, rotation=45, ha="right", rotation_mode="anchor")
             step = max(1, layers // 6)
             axes.set_yticks([0, *range(1, layers + 1, step)], ["emb.", *map(str, range(1, layers + 1, step))])
-            for n, part in enumerate(("word", "pos.", "type")):
-                axes.text(n, 0, part, ha="center", va="center", fontsize=5, color="white")
+            for n, part in enumerate(("word", "pos", "type")):
+                light = maps[kind, s][0, n] > 0.6 * top
+                axes.text(n, 0, part, ha="center", va="center", fontsize=4.5, color="black" if light else "white")
         bar = figure.colorbar(image, ax=grid[line].tolist(), shrink=0.9, pad=0.01)
-        bar.set_label("entries in the mask (%)")
+        bar.set_label("in the mask (%)")
     grid[0, 0].set_ylabel("layer")
     return figure
 
@@ -209,21 +210,21 @@ def overlap(tables: Mapping[str, pd.DataFrame]) -> Figure:
     selections = sorted(tables, key=lambda s: s != "lt-sft")
     names = list(dict.fromkeys([*tables[selections[0]]["one"], *tables[selections[0]]["other"]]))
     side = COLUMN / 2 * max(1.0, len(names) / 7)
-    figure = Figure(figsize=(2 * side + 0.5, side * len(selections) + 0.2))
-    grid = figure.subplots(len(selections), 2, squeeze=False)
-    for line, selection in enumerate(selections):
-        for axes, measure in zip(grid[line], ("jaccard", "cosine"), strict=True):
-            values = _square(tables[selection], names, measure)
-            limit = float(np.nanmax(np.abs(values))) or 1.0
-            style: dict[str, Any] = (
-                {"cmap": "cividis", "vmin": 0} if measure == "jaccard" else {"cmap": "PuOr", "vmin": -limit}
-            )
-            image = axes.imshow(values, vmax=limit, **style)
+    figure = Figure(figsize=(2 * side + 0.6, (side + 0.1) * len(selections)))
+    grid = figure.subplots(len(selections), 2, squeeze=False, sharex=True, sharey=True)
+    limits = {m: max(float(t[m].abs().max()) for t in tables.values()) or 1.0 for m in ("jaccard", "cosine")}
+    for column, (measure, name) in enumerate({"jaccard": "Jaccard of masks", "cosine": "cosine of vectors"}.items()):
+        top = limits[measure]
+        style: dict[str, Any] = (
+            {"cmap": "cividis", "vmin": 0} if measure == "jaccard" else {"cmap": "PuOr", "vmin": -top}
+        )
+        for line, selection in enumerate(selections):
+            axes = grid[line, column]
+            image = axes.imshow(_square(tables[selection], names, measure), vmax=top, **style)
             axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(names)), names)
-            axes.set_title(f"{selection}: {'Jaccard of masks' if measure == 'jaccard' else 'cosine of vectors'}",
-                           loc="left")  # fmt: skip
-            figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
+            axes.set_title(f"{selection}: {name}", loc="left", fontsize=6.5)
+        figure.colorbar(image, ax=grid[:, column].tolist(), location="bottom", shrink=0.8, pad=0.02)
     return figure
 
 

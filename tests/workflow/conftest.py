@@ -1,0 +1,57 @@
+"""One finished pico run, which every test copies and changes."""
+
+import fcntl
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import project as projects
+import pytest
+from project import Project
+
+WARM = Path(__file__).with_name("warm.py")
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a `deftx` that starts at once, served by a process that lives as long as the tests."""
+    folder = tmp_path_factory.mktemp("commands")
+    command = folder / "deftx"
+    with tempfile.TemporaryDirectory() as short:  # the address of a socket holds 100 characters at most
+        address = f"{short}/socket"
+        call = shlex.join([sys.executable, "-IS", str(WARM), "call", address])
+        command.write_text(f'#!/bin/sh\nexec {call} "$@"\n')
+        command.chmod(0o755)
+        with subprocess.Popen([sys.executable, str(WARM), "serve", address], env=projects.clean_environment()) as server:
+            while not Path(address).exists():
+                assert server.poll() is None, "the server did not start"
+                time.sleep(0.05)
+            yield folder
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, commands: Path) -> Project:
+    """The project after its run; processes of pytest-xdist share it. Not to be changed: take `project`."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    done = shared / "finished.done"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = shared / "finished"
+        if not done.exists():
+            projects.create(folder, commands).run()
+            done.touch()
+    return Project(folder, commands)
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project, to be changed."""
+    return finished.copy(tmp_path / "project")
