@@ -155,7 +155,10 @@ def dataset(
     if kind.drop_near_copies:
         kept = datasets.without_near_copies(rows, kind.drop_near_copies, near or [])
         print(f"{len(rows) - len(kept)} of {len(rows)} rows dropped as near copies", file=sys.stderr)
-    datasets.save(kept, len(rows) - len(kept), parsed(list[str], labels), out)
+    dropped = len(rows) - len(kept)
+    if kind.train_rows_per_label and split == "train":
+        kept = datasets.balanced(kept, kind.train_rows_per_label)
+    datasets.save(kept, dropped, parsed(list[str], labels), out)
 
 
 @verb

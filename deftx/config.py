@@ -136,6 +136,8 @@ class DatasetSettings(Strict):
     """For `csv`: the column with the label."""
     labels: dict[str, str] = {}
     """Renames labels; labels not named stay as they are."""
+    train_rows_per_label: Annotated[int, Field(gt=0)] | None = None
+    """At most so many rows of each label in the split `train`, chosen by a hash of the text; balances labels."""
     drop_near_copies: NearCopies | None = None
     """Drop rows that another dataset holds, so that no evaluation sentence is trained on."""
 

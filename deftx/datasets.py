@@ -4,6 +4,7 @@ Labels are mapped from their names, never from numbers: the integer orders of Sm
 """
 
 import csv
+import hashlib
 import io
 import json
 import unicodedata
@@ -131,6 +132,19 @@ def _letters(text: str) -> str:
 def without_near_copies(rows: list[Row], settings: NearCopies, others: Iterable[Path]) -> list[Row]:
     """Rows that are no near copies of the texts in the CSV files `others`."""
     return drop_near_copies(rows, [row["text"] for path in others for row in load(path)], settings.similarity)
+
+
+def balanced(rows: list[Row], most: int) -> list[Row]:
+    """At most `most` rows of each label: those whose text has the smallest hashes, in the order given."""
+    kept: set[str] = set()
+    for label in {row["label"] for row in rows}:
+        of_label = sorted((row for row in rows if row["label"] == label), key=_by_hash)
+        kept |= {row["id"] for row in of_label[:most]}
+    return [row for row in rows if row["id"] in kept]
+
+
+def _by_hash(row: Row) -> bytes:
+    return hashlib.sha256(f"{row['text']}\t{row['id']}".encode()).digest()
 
 
 def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path) -> dict[str, Any]:

@@ -180,17 +180,21 @@ def density(reports: Mapping[str, Report]) -> Figure:
     groups = {"language": _masks_of(reports, task=False), "task": _masks_of(reports, task=True)}
     groups = {kind: found for kind, found in groups.items() if found}
     maps = {
-        (kind, s): np.mean([_densities(r) for name, r in found.items() if name.startswith(f"{s}/")], axis=0)
+        (kind, s): np.mean(some, axis=0)
         for kind, found in groups.items()
         for s in selections
+        if (some := [_densities(r) for name, r in found.items() if name.startswith(f"{s}/")])
     }
     layers = len(next(iter(maps.values()))) - 1
     figure = Figure(figsize=(COLUMN * max(1.0, len(selections) / 2), (0.75 + 0.09 * layers) * len(groups) + 0.6))
     grid = figure.subplots(len(groups), len(selections), squeeze=False, sharex=True, sharey=True)
     for line, kind in enumerate(groups):
-        top = max(float(np.nanmax(maps[kind, s])) for s in selections)
+        top = max(float(np.nanmax(maps[kind, s])) for s in selections if (kind, s) in maps)
         for column, s in enumerate(selections):
             axes = grid[line, column]
+            if (kind, s) not in maps:
+                axes.set_visible(False)
+                continue
             image = axes.imshow(maps[kind, s], cmap="cividis", vmin=0, vmax=top, aspect="auto")
             axes.set_title(f"{s}: {kind} vectors", loc="left")
             axes.set_xticks(range(len(KINDS)), KINDS, rotation=45, ha="right", rotation_mode="anchor")
@@ -208,7 +212,7 @@ def density(reports: Mapping[str, Report]) -> Figure:
 def overlap(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Heat maps by selection: Jaccard index of the masks, cosine of the vectors, between all vectors."""
     selections = sorted(tables, key=lambda s: s != "lt-sft")
-    names = list(dict.fromkeys([*tables[selections[0]]["one"], *tables[selections[0]]["other"]]))
+    names = list(dict.fromkeys(name for s in selections for c in ("one", "other") for name in tables[s][c]))
     side = COLUMN / 2 * max(1.0, len(names) / 7)
     figure = Figure(figsize=(2 * side + 0.6, (side + 0.1) * len(selections)))
     grid = figure.subplots(len(selections), 2, squeeze=False, sharex=True, sharey=True)

@@ -1,6 +1,5 @@
 rule base:
     input:
-        model=base_files(),
         train=expand(f"{ROOT}/corpora/{{lang}}/train.txt.gz", lang=KNOWN),
         valid=expand(f"{ROOT}/corpora/{{lang}}/valid.txt.gz", lang=KNOWN),
     output:
@@ -18,6 +17,7 @@ rule base:
         runtime="60m",
     params:
         settings=dumped(BASE),
+        model=base_fingerprint(),
         family=family(),
         train=lambda wildcards, input: [f"--train {path}" for path in input.train],
         valid=lambda wildcards, input: [f"--valid {path}" for path in input.valid],

@@ -13,7 +13,7 @@ from snakemake.utils import update_config
 from deftx import datasets
 from deftx.config import Experiment, File, validate
 from deftx.errors import DeftxError
-from deftx.provenance import code_of
+from deftx.provenance import code_of, fingerprint
 
 
 def experiment() -> Experiment:

@@ -58,11 +58,11 @@ BASE = EXPERIMENT.base
 KNOWN = BASE.pretrain.languages if BASE.pretrain else ()
 
 
-def base_files() -> list[str]:
-    """The files of a local base model: another model there means another base."""
+def base_fingerprint() -> str:
+    """Which model a local base is, wherever it lies; one on the hub is known by its name and revision."""
     place = Path(os.environ.get("DEFTX_BASE") or BASE.model or "")
-    names = ("config.json", "tokenizer.json", "model.safetensors")
-    return [str(place / name) for name in names if (place / name).is_file()] if not BASE.pretrain else []
+    files = [place / name for name in ("config.json", "tokenizer.json", "model.safetensors")]
+    return fingerprint(file for file in files if file.is_file()) if not BASE.pretrain else ""
 
 
 # compose.smk
@@ -103,34 +103,43 @@ def test_set(wildcards) -> str:
 
 SEED = EXPERIMENT.seeds.task[0]  # figures that show single vectors show those of the first seed
 LANGUAGE_SEED = EXPERIMENT.seeds.language_seed(SEED)
-# Selections that have language vectors, each with the first method that uses it.
-WITH_LANGUAGES = {m.selection: m for m in reversed(EXPERIMENT.methods.values()) if m.language == "sft"}
+# Selections that have language vectors.
+WITH_LANGUAGES = sorted({m.selection for m in EXPERIMENT.methods.values() if m.language == "sft"})
 
 
-def languages_with_vectors() -> list[str]:
-    """Source and target languages of all tasks, each once, in the configuration's order."""
-    used = {lang for task in EXPERIMENT.tasks.values() for lang in (task.source, *task.targets)}
-    return [lang for lang in EXPERIMENT.languages if lang in used]
+def languages_of(method, task) -> list[str]:
+    """Languages whose vectors a method uses: those that are scored, and the source where the task starts from it."""
+    if method.language != "sft":
+        return [task.source] if method.adapts_source else []
+    return list(dict.fromkeys([*scored(task), *([task.source] if method.adapts_source else [])]))
 
 
-def vectors_for_overlap(wildcards) -> dict[str, str]:
-    """Name and file of the vectors of one selection: languages, then tasks on top of their source language."""
-    folder, s = f"{ROOT}/sfts", wildcards.selection
-    found = {lang: f"{folder}/language/{s}/{lang}/seed{LANGUAGE_SEED}.safetensors" for lang in languages_with_vectors()}
-    for name, task in EXPERIMENT.tasks.items():
-        found[name] = f"{folder}/task/{s}/{name}/{start_of(WITH_LANGUAGES[s], task)}/seed{SEED}.safetensors"
+def shown(kind: str, selection: str) -> dict[str, str]:
+    """Masks or SFTs of one selection that figures show: languages, then tasks; where they lie, without ending.
+
+    Only such as methods use anyway; a task has that of the first of them.
+    """
+    methods = [m for m in EXPERIMENT.methods.values() if m.selection == selection and m.language == "sft"]
+    tasks = EXPERIMENT.tasks.items()
+    used = {lang for method in methods for _, task in tasks for lang in languages_of(method, task)}
+    languages = (lang for lang in EXPERIMENT.languages if lang in used)
+    found = {lang: f"{ROOT}/{kind}/language/{selection}/{lang}/seed{LANGUAGE_SEED}" for lang in languages}
+    for name, task in tasks:
+        starts = [start_of(method, task) for method in methods if method.task == "sft"]
+        if starts:
+            found[f"task:{name}"] = f"{ROOT}/{kind}/task/{selection}/{name}/{starts[0]}/seed{SEED}"
     return found
+
+
+def overlapping(wildcards) -> dict[str, str]:
+    """Name and file of the vectors of one selection."""
+    places = shown("sfts", wildcards.selection)
+    return {name.removeprefix("task:"): f"{place}.safetensors" for name, place in places.items()}
 
 
 def mask_reports() -> dict[str, str]:
     """Reports of the masks that figures show, by selection and name."""
-    found = {}
-    for s, method in WITH_LANGUAGES.items():
-        for lang in languages_with_vectors():
-            found[f"{s}/{lang}"] = f"{ROOT}/masks/language/{s}/{lang}/seed{LANGUAGE_SEED}.json"
-        for name, task in EXPERIMENT.tasks.items():
-            found[f"{s}/task:{name}"] = f"{ROOT}/masks/task/{s}/{name}/{start_of(method, task)}/seed{SEED}.json"
-    return found
+    return {f"{s}/{name}": f"{place}.json" for s in WITH_LANGUAGES for name, place in shown("masks", s).items()}
 
 
 def trained() -> list[str]:
@@ -143,10 +152,9 @@ def trained() -> list[str]:
                 vectors.add(f"deltas/task/{name}/{start}/seed{seed}")
                 if method.task == "sft":
                     vectors.add(f"sfts/task/{method.selection}/{name}/{start}/seed{seed}")
-                if method.language == "sft":
-                    for lang in scored(task):
-                        vectors.add(f"deltas/language/{lang}/seed{language_seed}")
-                        vectors.add(f"sfts/language/{method.selection}/{lang}/seed{language_seed}")
+                for lang in languages_of(method, task):
+                    vectors.add(f"deltas/language/{lang}/seed{language_seed}")
+                    vectors.add(f"sfts/language/{method.selection}/{lang}/seed{language_seed}")
     return sorted(vectors)
 
 

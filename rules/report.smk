@@ -1,6 +1,6 @@
 rule overlap:
     input:
-        unpack(vectors_for_overlap),
+        unpack(overlapping),
     output:
         f"{ROOT}/tables/overlap-{{selection}}.csv",
     log:

@@ -27,7 +27,8 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         call = shlex.join([sys.executable, "-IS", str(WARM), "call", address])
         command.write_text(f'#!/bin/sh\nexec {call} "$@"\n')
         command.chmod(0o755)
-        with subprocess.Popen([sys.executable, str(WARM), "serve", address], env=projects.clean_environment()) as server:
+        serve = [sys.executable, str(WARM), "serve", address]
+        with subprocess.Popen(serve, env=projects.clean_environment()) as server:
             while not Path(address).exists():
                 assert server.poll() is None, "the server did not start"
                 time.sleep(0.05)

@@ -81,6 +81,9 @@ It is written to config/quickstart.yaml, so that bare `snakemake` runs it.
 """
 
 
+Change = Callable[[dict[str, Any]], object]
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder in which `snakemake` runs, and the folder of the `deftx` that its jobs start."""
@@ -130,7 +133,7 @@ class Project:
         assert {row["plan"] for row in rows} <= {"update pending", "no update"}
         return {result_of(row["output_file"]) for row in rows if row["plan"] == "update pending"}
 
-    def configure(self, change: Callable[[dict[str, Any]], object]) -> None:
+    def configure(self, change: Change) -> None:
         """Change the configuration in place."""
         content = yaml.safe_load(self.config.read_text())
         change(content)

@@ -20,7 +20,7 @@ def call(address: str, arguments: list[str]) -> int:
     """Run a command in a fork of the server with this process' streams, folder and environment."""
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(address)
-        request = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode()
+        request = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode()  # noqa: PTH109
         socket.send_fds(server, [len(request).to_bytes(8, "big")], STREAMS)
         server.sendall(request)
         status = server.recv(1)
@@ -77,8 +77,8 @@ def work(connection: socket.socket) -> None:
     length, streams, *_ = socket.recv_fds(connection, 8, len(STREAMS))
     with connection.makefile("rb") as stream:
         arguments, folder, environment = json.loads(stream.read(int.from_bytes(length, "big")))
-    for stream_, standard in zip(streams, STREAMS, strict=True):
-        os.dup2(stream_, standard)
+    for theirs, ours in zip(streams, STREAMS, strict=True):
+        os.dup2(theirs, ours)
     threading.Thread(target=end_with, args=[connection], daemon=True).start()
     os.chdir(folder)
     os.environ.clear()

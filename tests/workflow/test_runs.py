@@ -1,0 +1,131 @@
+"""What a run leaves: the same bytes each time, also after it was killed, and one clear message when it fails."""
+
+import hashlib
+from pathlib import Path
+
+import project as projects
+import pytest
+from project import Project, each, kill_when
+from test_reruns import OVERLAPS, REPORT, Config, make_figures, of_language
+
+VARYING = {"logs", "benchmarks", "figures"}
+"""Folders that hold times, or pictures."""
+
+
+def digests(project: Project) -> dict[str, str]:
+    """A hash of every result by its name, but for what varies."""
+    files = (path for path in project.results.rglob("*") if path.is_file())
+    named = {str(path.relative_to(project.results)): path for path in files}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in sorted(named.items())
+        if Path(name).parts[0] not in VARYING
+    }
+
+
+def failed(project: Project, *arguments: str) -> str:
+    """The output of a run that must fail, and without a traceback."""
+    done = project.snakemake(*arguments)
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stdout
+    return done.stdout
+
+
+def test_all_kinds_of_results_are_there(finished: Project) -> None:
+    names = digests(finished)
+    assert {Path(name).parts[0] for name in names} == each(
+        "{base,base.json}", "{corpora,datasets,deltas,masks,sfts,composed,scores,predictions,tables}"
+    )
+    assert {path.suffix for path in (finished.results / "figures").iterdir()} == {".svg", ".pdf", ".png"}
+
+
+def test_a_killed_run_ends_with_the_same_bytes(finished: Project, commands: Path, tmp_path: Path) -> None:
+    """A second project in another folder: its first training is killed after a step, and goes on from there.
+
+    The killed job is a process of the real `deftx`, all others are forks of the warm one.
+    """
+    cold, warm = projects.create(tmp_path / "again"), Project(tmp_path / "again", commands)
+    cold.edit("deftx/loop.py", "CHECKPOINT_SECONDS = 120.0", 'CHECKPOINT_SECONDS = -1.0\nPAUSE = "PAUSE" in os.environ')
+    cold.edit("deftx/loop.py", "import math\n", "import math\nimport os\n")
+    cold.edit("deftx/loop.py", "saved = now\n", "saved = now\n                time.sleep(600 * PAUSE)\n")
+    target = "results/pico/deltas/language/nolo/seed0.safetensors"
+    folder = (cold.folder / target).parent
+    warm.run("results/pico/base.json")
+    kill_when(cold.started(target, PAUSE="1"), lambda: any(folder.glob("*.checkpoint")))
+    assert not (cold.folder / target).exists()
+
+    warm.run("--unlock")  # Snakemake asks for it after a kill
+    warm.run()
+    log = (warm.results / "logs/full/language/nolo/seed0.log").read_text()
+    assert "continues from step 1 of 3" in log
+    assert digests(warm) == digests(finished)
+    assert warm.planned() == set()
+
+
+def test_a_corpus_that_is_not_text(project: Project) -> None:
+    """The message names file, line and way out; nothing but the results of this language is touched."""
+    before = digests(project)
+    text = project.folder / "texts/nolo.txt"
+    good = text.read_bytes()
+    text.write_bytes(good + "façade d'été\n".encode("latin-1"))
+    output = failed(project)
+    assert output.count("texts/nolo.txt is not UTF-8 (line 121, byte 0xe7). Convert it, for example: iconv") == 1
+    after = digests(project)
+    lost = {"corpora/nolo/train.txt.gz", "corpora/nolo/valid.txt.gz", "corpora/nolo/stats.json"}
+    assert before.items() - after.items() == {(name, before[name]) for name in lost}
+
+    text.write_bytes(good)
+    assert project.planned() == of_language("nolo") | OVERLAPS | REPORT
+
+
+def norwegian(config: Config) -> None:
+    config["languages"][False] = config["languages"].pop("nolo")
+
+
+def unknown_key(config: Config) -> None:
+    config["recipe"]["language"]["epochs"] = 3
+
+
+def unknown_selection(config: Config) -> None:
+    config["methods"]["deft-x"]["selection"] = "deftx"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (norwegian, "languages: YAML read a language code as the truth value False (unquoted no, on, off"),
+        (unknown_key, "recipe.language.epochs: unknown key; config/README.md lists the keys"),
+        (unknown_selection, "methods.deft-x: there is no selection 'deftx' (known: lt-sft, deft-x)"),
+    ],
+)
+def test_a_mistake_in_the_configuration(project: Project, mistake: projects.Change, message: str) -> None:
+    before = project.config.read_text()
+    project.configure(mistake)
+    assert failed(project).count(message) == 1
+    assert failed(project, "--configfile", "config/quickstart.yaml").count(message) == 1
+    project.config.write_text(before)
+    assert project.planned() == set()
+
+
+def test_figures_again_from_stored_results(project: Project) -> None:
+    for path in (project.results / "deltas").rglob("*.safetensors"):
+        path.unlink()
+    before = digests(project)
+    (project.results / "figures/scores.png").unlink()
+    project.run(*make_figures())
+    assert (project.results / "figures/scores.png").is_file()
+    assert digests(project) == before
+
+
+def test_a_dry_run_tells_as_much_as_a_summary(project: Project) -> None:
+    """The plans in test_reruns.py are read from a summary, which nobody looks at: compare the two once."""
+    project.edit("deftx/masks.py", "BIN_BITS = 15", "BIN_BITS = 14")
+    table = project.run("--dry-run").split("Job stats:")[1]
+    lines = [line.split() for line in table.splitlines()]
+    counts = {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}
+    assert counts["total"] == len(project.planned()) + 1  # `all` leaves no file
+    assert counts["mask_language"] == len(each("{sumi,suma,nolo}/{lt-sft,deft-x}"))
+
+
+def test_lint(finished: Project) -> None:
+    assert "Congratulations, your workflow is in a good condition!" in finished.run("--lint")
