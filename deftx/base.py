@@ -93,8 +93,8 @@ def weights(location: str, revision: str | None = None) -> "dict[str, Tensor]":
     return {n: p.detach() for n, p in encoder.named_parameters() if n not in missing}
 
 
-def masked_lm(description: Description) -> "PreTrainedModel":
-    """The base with its masked-LM head, input and output embedding untied."""
+def masked_lm(description: Description, untied: bool) -> "PreTrainedModel":
+    """The base with its masked-LM head; `untied`, the output embedding is a copy of the input's."""
     from torch.nn import Parameter
     from transformers import AutoModelForMaskedLM
 
@@ -102,9 +102,10 @@ def masked_lm(description: Description) -> "PreTrainedModel":
         loaded = AutoModelForMaskedLM.from_pretrained(
             description.location, revision=description.revision, dtype="float32"
         )
-    decoder = loaded.get_output_embeddings()
-    decoder.weight = Parameter(decoder.weight.detach().clone())
-    loaded.config.tie_word_embeddings = False
+    if untied:
+        decoder = loaded.get_output_embeddings()
+        decoder.weight = Parameter(decoder.weight.detach().clone())
+        loaded.config.tie_word_embeddings = False
     _verify(loaded, description)
     return loaded
 

@@ -111,7 +111,7 @@ def corpus(
     from deftx.config import Corpus
 
     if family is not None:
-        spoken = parsed(testbed.Language, settings)
+        spoken = parsed(testbed.Variety, settings)
         lines = testbed.corpus(parsed(testbed.Family, family), language, spoken)
         cleaning = Corpus.model_construct(files=(), min_words=2, valid=0.05, min_lines=20)
     else:
@@ -147,7 +147,7 @@ def dataset(
     if raw is not None:
         rows = datasets.read(raw, datasets.layout_of(kind, raw.name), kind.labels)
     elif family is not None and spoken is not None:
-        world, tongue = parsed(testbed.Family, family), parsed(testbed.Language, spoken)
+        world, tongue = parsed(testbed.Family, family), parsed(testbed.Variety, spoken)
         rows = testbed.dataset(world, language, tongue, parsed(Literal["train", "valid", "test"], split))
     else:
         raise ConfigError("a dataset needs its raw file (--raw), or a family and a language of the testbed")

@@ -21,8 +21,7 @@ from pydantic import (
 )
 
 from deftx.errors import ConfigError
-from deftx.testbed import Family
-from deftx.testbed import Language as TestbedLanguage
+from deftx.testbed import Family, Variety
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
@@ -102,7 +101,7 @@ class Language(Strict):
     """Its name, for tables and figures."""
     corpus: Corpus | None = None
     """Its text; none is needed for a language that is only evaluated without a language vector."""
-    testbed: TestbedLanguage | None = None
+    testbed: Variety | None = None
     """For an artificial language: how it differs from its family's first."""
 
     @model_validator(mode="after")
@@ -223,11 +222,13 @@ class LanguageTraining(Training):
     """Settings of masked-LM training on a language's text."""
 
     block: Annotated[int, Field(ge=8)] = 256
-    """Length of a training example in tokens; text is concatenated and cut."""
+    """Length of a training example in tokens."""
+    packed: bool = True
+    """Whether lines are concatenated and cut into blocks; otherwise each line is an example, cut at `block`."""
     mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the tokens that are predicted."""
-    output_embedding: Literal["frozen", "trained"] = "frozen"
-    """Whether the output embedding, untied from the input, is trained (and thrown away) too."""
+    output_embedding: Literal["frozen", "trained", "tied"] = "frozen"
+    """The output embedding: untied from the input and frozen; untied, trained and thrown away; or tied to the input."""
 
 
 class TaskTraining(Training):
@@ -340,8 +341,8 @@ class Method(Strict):
 
     @model_validator(mode="after")
     def _selected(self) -> "Method":
-        if self.selection is None and (self.task == "sft" or self.language == "sft"):
-            raise ValueError("a method with a sparse vector names its selection")
+        if self.selection is None and (self.task == "sft" or self.language == "sft" or self.source_adaptation):
+            raise ValueError("a method with a sparse vector, also of the source language, names its selection")
         return self
 
     @property
@@ -361,8 +362,16 @@ class Pretraining(Strict):
     """Width; a multiple of `heads`."""
     heads: Annotated[int, Field(ge=1)] = 4
     """Attention heads."""
+    intermediate: Annotated[int, Field(ge=4)] | None = None
+    """Width of the feed-forward part; without it four times `hidden`."""
+    dropout: Share = 0.1
+    """Dropout, in training here and in everything trained from this base."""
+    initializer_range: Annotated[float, Field(gt=0)] = 0.02
+    """Standard deviation of the first weights."""
     block: Annotated[int, Field(ge=8)] = 64
     """Length of a training example in tokens."""
+    packed: bool = True
+    """Whether lines are concatenated and cut into blocks; otherwise each line is an example, cut at `block`."""
     mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the tokens that are predicted."""
     phase: Phase
@@ -490,10 +499,12 @@ def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Ite
     for code in task.targets:
         if code not in experiment.datasets[task.test].languages:
             yield f"{where}: dataset {task.test} does not hold the target language {code}"
-    if any(method.language == "sft" for method in experiment.methods.values()):
-        for code in (task.source, *task.targets):
-            if not (experiment.languages[code].corpus or experiment.languages[code].testbed):
-                yield f"languages.{code}: a method with language vectors needs its corpus"
+    methods = experiment.methods.values()
+    needed = {code for code in task.targets if any(m.language == "sft" for m in methods)}
+    needed |= {task.source for m in methods if m.adapts_source}
+    for code in sorted(needed):
+        if not (experiment.languages[code].corpus or experiment.languages[code].testbed):
+            yield f"languages.{code}: a method with language vectors needs its corpus"
 
 
 def _known(names: Mapping[str, Any]) -> str:

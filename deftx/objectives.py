@@ -43,21 +43,29 @@ class Objective(Protocol):
 class MaskedLM:
     """Predict masked tokens (Devlin et al. 2019): of the chosen ones 80 % masked, 10 % random, 10 % kept.
 
-    Text is tokenised, concatenated and cut into blocks; logits are computed at masked positions only.
+    Logits are computed at masked positions only.
     """
 
     def __init__(
-        self, tokenizer: Any, train: Iterable[str], valid: Iterable[str], block: int, probability: float
+        self,
+        tokenizer: Any,
+        train: Iterable[str],
+        valid: Iterable[str],
+        block: int,
+        probability: float,
+        packed: bool = True,
     ) -> None:
-        self.mask_token = tokenizer.mask_token_id
+        self.mask_token, self.padding = tokenizer.mask_token_id, tokenizer.pad_token_id
         self.vocabulary = len(tokenizer)
         self.special = torch.tensor(sorted(tokenizer.all_special_ids))
         self.probability = probability
-        self.train = blocks(tokenizer, train, block)
-        self.valid = blocks(tokenizer, valid, block)[:VALID_BLOCKS]
+        cut = blocks if packed else lines
+        self.train = cut(tokenizer, train, block)
+        self.valid = cut(tokenizer, valid, block)[:VALID_BLOCKS]
         if not len(self.train):
             raise CorpusError(
-                f"the training text is shorter than one block of {block} tokens. Add text, or lower recipe.language.block"
+                f"the training text is shorter than one block of {block} tokens. "
+                "Add text, or lower recipe.language.block"
             )
 
     def batches(self, epoch: int, seed: int, batch_size: int) -> list[list[int]]:
@@ -65,10 +73,13 @@ class MaskedLM:
         return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
     def batch(self, examples: Sequence[int]) -> Batch:
-        return self.masked(self.train[list(examples)].long())
+        return self.masked(self.train[list(examples)])
 
     def masked(self, tokens: Tensor, generator: torch.Generator | None = None) -> Batch:
-        """Mask a batch of blocks (batch x length, int64); `positions` are flat indices of what is predicted."""
+        """Mask a batch (examples x length, any integer type); `positions` are flat indices of what is predicted."""
+        present = tokens != self.padding
+        longest = int(present.sum(1).max())
+        tokens, present = tokens[:, :longest].long(), present[:, :longest]
         chance = torch.rand(tokens.shape, generator=generator)
         chance[torch.isin(tokens, self.special)] = 1
         chosen = chance < self.probability
@@ -77,11 +88,12 @@ class MaskedLM:
         inputs = torch.where(chosen & (action < 0.8), self.mask_token, tokens)
         inputs = torch.where(chosen & (action >= 0.9), random, inputs)
         positions = chosen.flatten().nonzero().flatten()
-        return {"input_ids": inputs, "positions": positions, "labels": tokens.flatten()[positions]}
+        batch = {"input_ids": inputs, "positions": positions, "labels": tokens.flatten()[positions]}
+        return batch if present.all() else batch | {"attention_mask": present.long()}
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         encoder: Any = model.base_model
-        hidden = encoder(input_ids=batch["input_ids"]).last_hidden_state
+        hidden = encoder(batch["input_ids"], attention_mask=batch.get("attention_mask")).last_hidden_state
         logits = lm_head(model)(hidden.flatten(0, 1)[batch["positions"]])
         return functional.cross_entropy(logits.float(), batch["labels"])
 
@@ -91,7 +103,7 @@ class MaskedLM:
         generator = torch.Generator().manual_seed(VALID_SEED)
         total, count = 0.0, 0
         for tokens in self.valid.split(16):
-            batch = {k: v.to(device) for k, v in self.masked(tokens.long(), generator).items()}
+            batch = {k: v.to(device) for k, v in self.masked(tokens, generator).items()}
             if len(batch["labels"]):
                 total += float(self.loss(model, batch)) * len(batch["labels"])
                 count += len(batch["labels"])
@@ -101,11 +113,17 @@ class MaskedLM:
         return new["masked_lm_loss"] < old["masked_lm_loss"]
 
 
-def blocks(tokenizer: Any, lines: Iterable[str], length: int) -> Tensor:
-    """Tokenised text as blocks (number x length, int32); what does not fill a block is left over."""
-    encoded = tokenizer(list(lines), add_special_tokens=True, return_attention_mask=False)["input_ids"]
+def blocks(tokenizer: Any, text: Iterable[str], length: int) -> Tensor:
+    """Text, concatenated and cut (number x length, int32); what does not fill a block is left over."""
+    encoded = tokenizer(list(text), add_special_tokens=True, return_attention_mask=False)["input_ids"]
     flat = np.fromiter((token for line in encoded for token in line), dtype=np.int32)
     return torch.from_numpy(flat[: len(flat) // length * length].reshape(-1, length))
+
+
+def lines(tokenizer: Any, text: Iterable[str], length: int) -> Tensor:
+    """Lines of text as examples of their own, cut at `length` and padded (number x length, int32)."""
+    encoded = tokenizer(list(text), truncation=True, max_length=length, padding="max_length")["input_ids"]
+    return torch.tensor(encoded, dtype=torch.int32).reshape(-1, length)
 
 
 def lm_head(model: nn.Module) -> nn.Module:

@@ -39,6 +39,7 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
         [line for path in valid for line in read_text(path).splitlines()],
         settings.block,
         settings.mask_probability,
+        settings.packed,
     )
     torch.manual_seed(settings.seed)
     config = BertConfig(
@@ -46,7 +47,10 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
         hidden_size=settings.hidden,
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
-        intermediate_size=4 * settings.hidden,
+        intermediate_size=settings.intermediate or 4 * settings.hidden,
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
+        initializer_range=settings.initializer_range,
         max_position_embeddings=max(128, settings.block),
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,

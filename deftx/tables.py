@@ -184,7 +184,7 @@ def markdown(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
         f"|:--|{'--:|' * len(columns)}",
     ]
     for method, title in plan.methods.items():
-        cells = [_cell(_row(table, method, c), "<br>", "±", "–") for c in columns]
+        cells = [_cell(_row(table, method, c), "<br>", "±", "\N{EN DASH}") for c in columns]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + f"\n\n{_note(table, plan)}\n"
 

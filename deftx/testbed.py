@@ -1,33 +1,32 @@
 """A family of small artificial languages: a controlled world for cross-lingual transfer.
 
-People write short reviews in every language of the family. A review means something that does not depend on the
-language: a polarity, and a few clauses about things that are good, bad or neither. A language says how meaning
-becomes text: which word each concept has, in which order subject, verb and object stand, and which endings mark
-their roles. Languages differ in the share of forms they have in common with the family's first language, so
-distance is set, not estimated. The recipe of studying multilinguality in a made-up world is that of
-K et al. (2020) and Deshpande et al. (2022); here languages are generated outright, so that nothing is downloaded.
+People write reviews in every language of the family. What a review means does not depend on the language: a
+polarity, and clauses about things that are good, bad or neither. A language says how meaning becomes text: which
+word each concept has, in which order subject, verb and object stand, and which endings mark their roles. How far
+a language is from the family's first one is set by the share of forms they have in common, not estimated. To
+study multilinguality in a world small enough to control is an established recipe (K et al. 2020, Dufter &
+Schuetze 2020, Deshpande et al. 2022).
 
-What text and task hold:
-
-* **Labelled sentences** are parallel: a row means the same in every language and carries the same id and label.
-  They consist of words, endings and commas; the label can only be read from the words.
-* **Unlabelled text** is not parallel. Writers use what all languages of the world write alike, as in life: ratings
-  ("5/5"), emoticons, exclamation marks. These agree with the polarity most of the time (`Family.agreement`), so
-  the text says something about the words, without labels.
+* **Labelled sentences** are parallel: a row means the same in every language, with the same id and label. They
+  hold words, endings and commas, so the label can be read from the words alone.
+* **Unlabelled text** is not parallel, and its reviews are longer. Writers add what is written alike in all
+  languages, as in life: ratings ("5/5"), emoticons, exclamation marks. Most of these agree with the review
+  (`Family.agreement`), so the text tells something about its words without telling a label.
 
 Every piece any language can use comes from `inventory`, which depends on the family alone. Each language draws
-its words and its text from its own random stream, seeded by the family's seed and the language's name: adding,
-changing or removing a language changes no byte of another.
+its words and its text from its own random streams, seeded by the family's seed and the language's name: adding,
+changing or removing a language changes no byte of another. Two languages may draw the same form for different
+concepts; such false friends occur in life too.
 """
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 LABELS = ("negative", "neutral", "positive")
 SPLITS = ("train", "valid", "test")
@@ -46,9 +45,11 @@ MARKS = (
     *(mark for label in LABELS for mark in RATINGS[label] + EMOTICONS[label]),
 )
 
-ONSETS = "b d f g h j k l m n p r s t v w z ch sh tr kr pl".split()
-VOWELS = "a e i o u ai au".split()
-CODAS = ["", "", "", "n", "r", "s", "l"]
+ONSETS = (*"bdfghjklmnprstvwz", "ch", "sh", "tr", "kr", "pl")
+VOWELS = (*"aeiou", "ai", "au")
+CODAS = ("", "", "", *"nrsl")
+
+ENDINGS = ("subject", "object", "past", "present")  # the marked roles and tenses
 
 T = TypeVar("T")
 Order = Literal["SVO", "SOV", "VSO"]
@@ -61,31 +62,31 @@ class Family(BaseModel):
 
     seed: int = 0
     """Seed of everything: stock of forms, meanings, languages."""
-    nouns: int = Field(default=16, ge=2)
+    nouns: int = Field(default=12, ge=2)
     """Concepts of things and people."""
-    adjectives: int = Field(default=12, ge=1)
+    adjectives: int = Field(default=8, ge=1)
     """Concepts of properties, for each of the three polarities."""
-    verbs: int = Field(default=8, ge=1)
+    verbs: int = Field(default=5, ge=1)
     """Concepts of actions, for each of the three polarities."""
-    adverbs: int = Field(default=6, ge=1)
+    adverbs: int = Field(default=4, ge=1)
     """Concepts that strengthen or weaken, without polarity."""
-    words: int = Field(default=1000, ge=1)
+    words: int = Field(default=500, ge=1)
     """Stock of word forms; the first ones are those of the family's first language."""
     affixes: int = Field(default=60, ge=1)
     """Stock of endings."""
     clauses: tuple[int, int] = (2, 3)
-    """Least and greatest number of clauses in a labelled sentence."""
-    text_clauses: tuple[int, int] = (4, 7)
-    """Least and greatest number of clauses in a review of the unlabelled text."""
-    coherence: float = Field(default=0.8, ge=0, le=1)
+    """Least and greatest number of clauses of a labelled sentence."""
+    text_clauses: tuple[int, int] = (3, 5)
+    """Least and greatest number of clauses of a review in the unlabelled text."""
+    coherence: float = Field(default=0.95, ge=0, le=1)
     """Share of the clauses of a polar review that have its polarity (at least one has); the others are neutral."""
-    agreement: float = Field(default=0.9, ge=0, le=1)
+    agreement: float = Field(default=0.95, ge=0, le=1)
     """Chance that a rating or an emoticon says what the review says; else any is as likely."""
-    ratings: float = Field(default=0.5, ge=0, le=1)
+    ratings: float = Field(default=0.6, ge=0, le=1)
     """Share of the unlabelled reviews that begin with a rating."""
     emoticons: float = Field(default=0.5, ge=0, le=1)
     """Share of the clauses of unlabelled reviews that end with an emoticon."""
-    lines: int = Field(default=8000, ge=1)
+    lines: int = Field(default=12000, ge=1)
     """Lines of unlabelled text in each language, one review each."""
     train: int = Field(default=2000, ge=1)
     """Labelled training rows."""
@@ -94,29 +95,45 @@ class Family(BaseModel):
     test: int = Field(default=600, ge=1)
     """Labelled test rows."""
 
+    @field_validator("clauses", "text_clauses")
+    @classmethod
+    def _ascending(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1]:
+            raise ValueError(f"{value}: the least number of clauses is at least 1 and at most the greatest")
+        return value
 
-class Language(BaseModel):
-    """How a language differs from its family's first; the defaults are that one."""
+    @model_validator(mode="after")
+    def _enough(self) -> "Family":
+        needed = sum(map(len, _concepts(self).values()))
+        if self.words < needed or self.affixes < len(ENDINGS):
+            raise ValueError(
+                f"a language needs {needed} words and {len(ENDINGS)} endings, the family has "
+                f"{self.words} and {self.affixes}: raise `words` or `affixes`"
+            )
+        return self
+
+
+class Variety(BaseModel):
+    """How a language differs from its family's first; with the defaults it is that one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     cognates: float = Field(default=1.0, ge=0, le=1)
     """Share of the concepts (in each group of them) that have the same form as in the family's first language."""
     word_order: Order = "SVO"
-    """Order of subject, verb and object; a property follows its noun where the verb comes first."""
+    """Order of subject, verb and object; where the verb comes first, so does a property."""
     affixes: float = Field(default=0.0, ge=0, le=1)
     """Share of the endings that differ from those of the family's first language."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """What a clause says. Either a subject has a property, or a subject does something to an object."""
+    """What a clause says: a subject has a property, or (with an object) does something to it."""
 
     subject: str
     predicate: str
     adverb: str | None
     object: str | None
-    plural: bool
     past: bool
 
 
@@ -128,26 +145,22 @@ class Review:
     clauses: tuple[Clause, ...]
 
 
-ENDINGS = ("subject", "object", "plural", "past", "present")
-
-
 def inventory(family: Family) -> list[str]:
     """Every piece a language of the family can use: marks, word forms, endings; no two are alike.
 
-    Raises:
-        ValueError: the stock of forms is smaller than one language needs.
+    The first word forms and endings are those of the family's first language.
     """
     words, affixes = _stock(family)
     return [*MARKS, *words, *affixes]
 
 
-def corpus(family: Family, name: str, language: Language) -> list[str]:
+def corpus(family: Family, name: str, language: Variety) -> list[str]:
     """Unlabelled text of a language, `family.lines` lines with one review each.
 
-    Every line ends with a punctuation mark, which no labelled sentence does, so none equals one.
+    Every line ends with a punctuation mark and no labelled sentence does, so none equals one.
 
     Raises:
-        ValueError: the stock of forms is smaller than one language needs.
+        ValueError: the stock of forms is too small for so distant a language.
     """
     forms = _forms(family, name, language)
     rng = _stream(family, "corpus", name)
@@ -156,14 +169,14 @@ def corpus(family: Family, name: str, language: Language) -> list[str]:
 
 
 def dataset(
-    family: Family, name: str, language: Language, split: Literal["train", "valid", "test"]
+    family: Family, name: str, language: Variety, split: Literal["train", "valid", "test"]
 ) -> list[dict[str, str]]:
     """Labelled rows `id`, `text`, `label` of a language: the same meanings in every language, translated.
 
     No two rows of the three splits have the same meaning.
 
     Raises:
-        ValueError: the split is unknown, or the stock of forms is smaller than one language needs.
+        ValueError: the split is unknown, or the stock of forms is too small for so distant a language.
     """
     if split not in SPLITS:
         raise ValueError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
@@ -217,7 +230,6 @@ def _clause(family: Family, polarity: str, rng: random.Random) -> Clause:
         predicate=_pick(_concepts(family)[f"{polarity} {'verb' if event else 'adjective'}"], rng),
         adverb=_pick(_concepts(family)["adverb"], rng) if rng.random() < 0.3 else None,
         object=_pick([noun for noun in nouns if noun != subject], rng) if event else None,
-        plural=rng.random() < 0.3,
         past=rng.random() < 0.5,
     )
 
@@ -239,12 +251,6 @@ def _concepts(family: Family) -> dict[str, list[str]]:
 def _stock(family: Family) -> tuple[list[str], list[str]]:
     """The family's word forms and its endings."""
     rng = _stream(family, "inventory")
-    needed = sum(map(len, _concepts(family).values()))
-    if family.words < needed or family.affixes < len(ENDINGS):
-        raise ValueError(
-            f"a language needs {needed} words and {len(ENDINGS)} endings, the family has "
-            f"{family.words} and {family.affixes}: raise `words` or `affixes`"
-        )
     taken: set[str] = set()
     words = [_new_form(rng, taken, (2, 3), "") for _ in range(family.words)]
     return words, [_new_form(rng, taken, (1, 2), "-") for _ in range(family.affixes)]
@@ -263,8 +269,8 @@ def _new_form(rng: random.Random, taken: set[str], syllables: tuple[int, int], p
 
 
 @lru_cache(maxsize=64)
-def _forms(family: Family, name: str, language: Language) -> dict[str, str]:
-    """The form of every concept and ending in a language; a family's first language has the first forms."""
+def _forms(family: Family, name: str, language: Variety) -> dict[str, str]:
+    """The form of every concept and ending in a language."""
     words, affixes = _stock(family)
     rng = _stream(family, "forms", name)
     forms: dict[str, str] = {}
@@ -297,12 +303,12 @@ def _fill(
 # Text
 
 
-def _plain(review: Review, forms: dict[str, str], language: Language) -> str:
+def _plain(review: Review, forms: dict[str, str], language: Variety) -> str:
     """A labelled sentence: words and endings, commas between clauses."""
     return f" {COMMA} ".join(" ".join(_spoken(clause, forms, language)) for clause in review.clauses)
 
 
-def _written(review: Review, forms: dict[str, str], language: Language, family: Family, rng: random.Random) -> str:
+def _written(review: Review, forms: dict[str, str], language: Variety, family: Family, rng: random.Random) -> str:
     """A line of unlabelled text: the same with a rating, emoticons and a final mark."""
     pieces = [_mark(RATINGS, review.label, family, rng)] if rng.random() < family.ratings else []
     for i, clause in enumerate(review.clauses):
@@ -313,14 +319,14 @@ def _written(review: Review, forms: dict[str, str], language: Language, family: 
     return " ".join([*pieces, _mark(ENDS, review.label, family, rng)])
 
 
-def _mark(marks: dict[str, tuple[str, ...]], label: str, family: Family, rng: random.Random) -> str:
+def _mark(marks: Mapping[str, tuple[str, ...]], label: str, family: Family, rng: random.Random) -> str:
     agrees = rng.random() < family.agreement
     return _pick(marks[label if agrees else _pick(LABELS, rng)], rng)
 
 
-def _spoken(clause: Clause, forms: dict[str, str], language: Language) -> list[str]:
+def _spoken(clause: Clause, forms: dict[str, str], language: Variety) -> list[str]:
     """The pieces of a clause."""
-    subject = [forms[clause.subject], *([forms["-plural"]] if clause.plural else []), forms["-subject"]]
+    subject = [forms[clause.subject], forms["-subject"]]
     tense = forms["-past" if clause.past else "-present"]
     adverb = [forms[clause.adverb]] if clause.adverb else []
     if clause.object is None:
@@ -338,8 +344,11 @@ def _spoken(clause: Clause, forms: dict[str, str], language: Language) -> list[s
 
 
 def _stream(family: Family, *purpose: str) -> random.Random:
-    """A random stream of its own for each purpose. Only `random()` is drawn from it: its values never change
-    between Python versions, those of `choice` or `shuffle` may."""
+    """A random stream of its own for each purpose.
+
+    Only `random()` is drawn from it: Python promises its values for all versions, those of `choice` or
+    `shuffle` may change.
+    """
     text = "\0".join((str(family.seed), *purpose))
     return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
 

@@ -59,9 +59,11 @@ def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining)
         read_text(valid).splitlines(),
         recipe.block,
         recipe.mask_probability,
+        recipe.packed,
     )
-    model = base_model.masked_lm(description)
-    model.get_output_embeddings().weight.requires_grad_(recipe.output_embedding == "trained")
+    model = base_model.masked_lm(description, untied=recipe.output_embedding != "tied")
+    if recipe.output_embedding == "frozen":
+        model.get_output_embeddings().weight.requires_grad_(False)
     return _train(job, description, model, objective, recipe, {"train": train, "valid": valid}, None)
 
 

@@ -171,7 +171,7 @@ def write_texts(folder: Path) -> None:
     folder.mkdir()
     family = testbed.Family.model_validate(FAMILY)
     for name in ("suma", "nolo"):
-        language = testbed.Language(cognates=0.8)
+        language = testbed.Variety(cognates=0.8)
         (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in testbed.corpus(family, name, language)))
         rows = testbed.dataset(family, name, language, "test")
         (folder / f"{name}.csv").write_text(

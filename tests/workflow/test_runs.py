@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import project as projects
-import pytest
 from project import Project, each, kill_when
 from test_reruns import OVERLAPS, REPORT, Config, make_figures, of_language
 
@@ -90,21 +89,25 @@ def unknown_selection(config: Config) -> None:
     config["methods"]["deft-x"]["selection"] = "deftx"
 
 
-@pytest.mark.parametrize(
-    ("mistake", "message"),
-    [
-        (norwegian, "languages: YAML read a language code as the truth value False (unquoted no, on, off"),
-        (unknown_key, "recipe.language.epochs: unknown key; config/README.md lists the keys"),
-        (unknown_selection, "methods.deft-x: there is no selection 'deftx' (known: lt-sft, deft-x)"),
-    ],
-)
-def test_a_mistake_in_the_configuration(project: Project, mistake: projects.Change, message: str) -> None:
+MISTAKES = {
+    norwegian: "languages: YAML read a language code as the truth value False (unquoted no, on, off",
+    unknown_key: "recipe.language.epochs: unknown key; config/README.md lists the keys",
+    unknown_selection: "methods.deft-x: there is no selection 'deftx' (known: lt-sft, deft-x)",
+}
+
+
+def test_mistakes_in_the_configuration(project: Project) -> None:
     before = project.config.read_text()
-    project.configure(mistake)
-    assert failed(project).count(message) == 1
-    assert failed(project, "--configfile", "config/quickstart.yaml").count(message) == 1
-    project.config.write_text(before)
+    for mistake, message in MISTAKES.items():
+        project.configure(mistake)
+        assert failed(project).count(message) == 1
+        project.config.write_text(before)
     assert project.planned() == set()
+
+
+def test_a_mistake_in_a_configuration_given_by_name(project: Project) -> None:
+    project.configure(norwegian)
+    assert failed(project, "--configfile", "config/quickstart.yaml").count(MISTAKES[norwegian]) == 1
 
 
 def test_figures_again_from_stored_results(project: Project) -> None:
