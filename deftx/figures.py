@@ -92,7 +92,7 @@ def scores(table: pd.DataFrame) -> Figure:
         rows = part[part["method"] == methods[0]]
         axes.set_xticks(_places(rows), _labels(rows))
         axes.set_ylabel(METRIC_NAMES[rows["metric"].iloc[0]])
-        axes.set_ylim(max(0, 10 * (part["low"].min() // 10) - 10), 100)
+        axes.set_ylim(0, 100)
         axes.set_title(task if len(tasks) > 1 else "", loc="left")
         axes.grid(axis="y", linewidth=0.3, alpha=0.6)
         axes.set_axisbelow(True)

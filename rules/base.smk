@@ -11,7 +11,7 @@ rule base:
         f"{ROOT}/benchmarks/base.jsonl"
     conda:
         "../envs/deftx.yaml"
-    threads: workflow.cores or 1
+    threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
         runtime="60m",
