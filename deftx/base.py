@@ -93,11 +93,16 @@ def weights(location: str, revision: str | None = None) -> "dict[str, Tensor]":
     return {n: p.detach() for n, p in encoder.named_parameters() if n not in missing}
 
 
-def masked_lm(description: Description, untied: bool) -> "PreTrainedModel":
-    """The base with its masked-LM head; `untied`, the output embedding is a copy of the input's."""
+def masked_lm(description: Description, untied: bool, seed: int) -> "PreTrainedModel":
+    """The base with its masked-LM head; `untied`, the output embedding is a copy of the input's.
+
+    What the checkpoint lacks of the head gets first values that depend on `seed` alone.
+    """
+    import torch
     from torch.nn import Parameter
     from transformers import AutoModelForMaskedLM
 
+    torch.manual_seed(seed)
     with _explained(description.location):
         loaded = AutoModelForMaskedLM.from_pretrained(
             description.location, revision=description.revision, dtype="float32"

@@ -4,7 +4,6 @@ Settings arrive as JSON (the workflow's way) or as the name of a YAML file. Heav
 the verbs, so that help and the light stages start at once.
 """
 
-import json
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -51,20 +50,23 @@ def parsed(kind: Any, settings: str) -> Any:
     """Settings as an instance of a pydantic type.
 
     Raises:
+        SourceError: the YAML file cannot be read as text.
         ConfigError: neither JSON nor a YAML file, or not of this type.
     """
     import yaml
     from pydantic import TypeAdapter, ValidationError
 
+    from deftx.sources import read_text
+
     path = Path(settings)
     is_file = settings[:1] not in "{[" and path.suffix in (".yaml", ".yml", ".json")
     try:
-        text = path.read_text(encoding="utf-8") if is_file else settings
+        text = read_text(path) if is_file else settings
         return TypeAdapter(kind).validate_python(yaml.safe_load(text))
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise ConfigError(f"settings: {where}: {problem['msg']}") from None
+        where = "".join(f"{part}: " for part in [".".join(map(str, problem["loc"]))] if part)
+        raise ConfigError(f"settings: {where}{problem['msg']}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"settings are neither JSON nor YAML: {error}") from None
 
@@ -115,11 +117,11 @@ def corpus(
         lines = testbed.corpus(parsed(testbed.Family, family), language, spoken)
         cleaning = Corpus.model_construct(files=(), min_words=2, valid=0.05, min_lines=20)
     else:
-        cleaning = parsed(Corpus, settings)
+        cleaning, raw = parsed(Corpus, settings), raw or []
+        if len(raw) != len(cleaning.files):
+            raise ConfigError(f"the settings name {len(cleaning.files)} files, but --raw names {len(raw)}")
         lines = [
-            line
-            for file, path in zip(cleaning.files, raw or [], strict=True)
-            for line in corpora.read_lines(file, path)
+            line for file, path in zip(cleaning.files, raw, strict=True) for line in corpora.read_lines(file, path)
         ]
     sentences = (row[column] for path in evaluation or [] for row in datasets.load(path) for column in ("text", "pair")
                  if column in row)  # fmt: skip
@@ -222,7 +224,21 @@ def mask(
     from deftx import masks
     from deftx.config import Denoising
 
-    masks.build(delta, parsed(Denoising, selection), json.loads(k), out, report)
+    masks.build(delta, parsed(Denoising, selection), _budget(k), out, report)
+
+
+def _budget(k: str) -> int | float:
+    from pydantic import TypeAdapter, ValidationError
+
+    from deftx.config import Budget
+
+    try:
+        budget: int | float = TypeAdapter(Budget).validate_json(k)
+    except ValidationError:
+        raise ConfigError(
+            f"--k {k}: give a number of entries such as 5000, or with a decimal point a share such as 0.05"
+        ) from None
+    return budget
 
 
 @verb

@@ -5,6 +5,7 @@ of the recipe, because float addition is not associative. Nothing is ever subtra
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -45,14 +46,14 @@ def compose(terms: Sequence[tuple[Path, float]], description: Description, out: 
     """Check that vectors fit the base and one another, and write the recipe of their sum with its statistics.
 
     Raises:
-        VectorError: a vector is damaged or made for another base, or several carry a head.
+        VectorError: a vector is damaged or made for another base, several carry a head, or a weight is no number.
     """
     vectors = []
-    for path, _ in terms:
+    for path, weight in terms:
+        if not math.isfinite(weight):
+            raise VectorError(f"{path} has the weight {weight}; give it a number, as in {path}:0.5")
         vector = sft.load(path)
         sft.check_fits(vector.metadata, description.shapes, description.hash, path)
-        if vector.metadata.kind == "mask":
-            raise VectorError(f"{path} is a mask; a model is composed of SFTs and deltas")
         vectors.append(vector)
     heads = [str(path) for (path, _), vector in zip(terms, vectors, strict=True) if vector.head]
     if len(heads) > 1:

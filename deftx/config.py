@@ -474,14 +474,26 @@ def _inconsistencies(experiment: Experiment) -> Iterator[str]:
         copies = dataset.drop_near_copies
         if copies and copies.dataset not in experiment.datasets:
             yield f"datasets.{name}: there is no dataset {copies.dataset!r}"
+        elif copies:
+            held = experiment.datasets[copies.dataset].languages
+            yield from (
+                f"datasets.{name}: dataset {copies.dataset} does not hold {code}"
+                for code in copies.languages
+                if code not in held
+            )
         if dataset.layout == "testbed" and experiment.testbed is None:
             yield f"datasets.{name}: the layout testbed needs the block `testbed`"
+        for code in dataset.languages if dataset.layout == "testbed" else ():
+            if code not in experiment.languages or experiment.languages[code].testbed is None:
+                yield f"datasets.{name}: {code} is not among the artificial languages (`languages.{code}.testbed`)"
     for code, language in experiment.languages.items():
         if language.testbed and experiment.testbed is None:
             yield f"languages.{code}: an artificial language needs the block `testbed`"
     for code in experiment.base.pretrain.languages if experiment.base.pretrain else ():
         if code not in experiment.languages:
             yield f"base.pretrain.languages: {code} is not among the languages"
+    if experiment.base.pretrain and experiment.testbed is None:
+        yield "base.pretrain: the pieces of the vocabulary come from the block `testbed`, which is missing"
     for name, task in experiment.tasks.items():
         yield from _task_inconsistencies(f"tasks.{name}", task, experiment)
 

@@ -5,9 +5,7 @@ sentence are dropped (equal: the same letters and digits, lower-cased). The spli
 line, so that adding text never moves a line from one side to the other.
 """
 
-import csv
 import hashlib
-import io
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,9 +14,7 @@ from pathlib import Path
 from deftx.config import Corpus, CorpusFile
 from deftx.errors import CorpusError
 from deftx.files import write_gzip, write_json
-from deftx.sources import read_text
-
-csv.field_size_limit(1 << 24)
+from deftx.sources import delimiter_of, read_table, read_text
 
 
 @dataclass
@@ -39,18 +35,17 @@ def read_lines(file: CorpusFile, path: Path) -> list[str]:
     """The lines of a text file, or the cells of a column.
 
     Raises:
-        SourceError: not readable as UTF-8 text.
+        SourceError: not readable as UTF-8 text or as a table.
         CorpusError: empty, or without the named column.
     """
-    text = read_text(path)
-    if not text.strip():
-        raise CorpusError(f"{path} is empty")
     if file.column is None:
+        text = read_text(path)
+        if not text.strip():
+            raise CorpusError(f"{path} is empty")
         return text.splitlines()
-    name = Path(file.path).name.removesuffix(".gz")
-    rows = csv.DictReader(io.StringIO(text, newline=""), dialect="excel-tab" if name.endswith(".tsv") else "excel")
-    if file.column not in (rows.fieldnames or ()):
-        raise CorpusError(f"{path} has no column {file.column!r}; its columns are {', '.join(rows.fieldnames or ())}")
+    columns, rows = read_table(path, delimiter_of(file.path))
+    if file.column not in columns:
+        raise CorpusError(f"{path} has no column {file.column!r}; its columns are {', '.join(columns) or 'none'}")
     return [row[file.column] or "" for row in rows]
 
 

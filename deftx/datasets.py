@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from deftx.config import Dataset, DatasetSettings, File, NearCopies
 from deftx.errors import DatasetError
 from deftx.files import write_json, write_text
-from deftx.sources import read_text
+from deftx.sources import delimiter_of, read_table
 
 Row = dict[str, str]
 
@@ -64,8 +64,7 @@ def layout_of(dataset: DatasetSettings, path: str) -> Layout:
     """How a file of a dataset is read."""
     if dataset.layout in LAYOUTS:
         return LAYOUTS[dataset.layout]
-    delimiter = "\t" if path.removesuffix(".gz").endswith(".tsv") else ","
-    return Layout(dataset.text, dataset.pair, dataset.label, delimiter=delimiter)
+    return Layout(dataset.text, dataset.pair, dataset.label, delimiter=delimiter_of(path))
 
 
 def read(path: Path, layout: Layout, labels: dict[str, str]) -> list[Row]:
@@ -74,22 +73,12 @@ def read(path: Path, layout: Layout, labels: dict[str, str]) -> list[Row]:
     Raises:
         DatasetError: a column is missing, a text is empty, a row has no label.
     """
-    stream = io.StringIO(read_text(path), newline="")
-    reader: csv.DictReader[str] = csv.DictReader(
-        stream,
-        layout.columns,
-        delimiter=layout.delimiter,
-        quoting=csv.QUOTE_MINIMAL if layout.quoting else csv.QUOTE_NONE,
-    )
+    header, table = read_table(path, layout.delimiter, layout.quoting, layout.columns)
     wanted = {"text": layout.text, "pair": layout.pair, "label": layout.label, "id": layout.id}
     columns = {ours: theirs for ours, theirs in wanted.items() if theirs is not None}
-    for column in columns.values():
-        if column not in (reader.fieldnames or ()):
-            raise DatasetError(
-                f"{path} has no column {column!r}; its columns are {', '.join(reader.fieldnames or ()) or 'none'}"
-            )
+    _require(columns.values(), header, path)
     rows = []
-    for number, raw in enumerate(reader, start=1):
+    for number, raw in enumerate(table, start=1):
         row = {ours: " ".join((raw[theirs] or "").split()) for ours, theirs in columns.items()}
         for column in columns:
             if not row[column]:
@@ -99,6 +88,12 @@ def read(path: Path, layout: Layout, labels: dict[str, str]) -> list[Row]:
     if not rows:
         raise DatasetError(f"{path} has no rows")
     return rows
+
+
+def _require(columns: Iterable[str], header: Sequence[str], path: Path) -> None:
+    for column in columns:
+        if column not in header:
+            raise DatasetError(f"{path} has no column {column!r}; its columns are {', '.join(header) or 'none'}")
 
 
 def drop_near_copies(rows: list[Row], others: Sequence[str], similarity: float) -> list[Row]:
@@ -119,14 +114,14 @@ def drop_near_copies(rows: list[Row], others: Sequence[str], similarity: float) 
     kept = []
     for start in range(0, len(rows), 1000):  # a thousand rows at a time keep the dense block small
         common = (ours[start : start + 1000] @ theirs.T).toarray()
-        dice = 2 * common / (sizes[0][start : start + 1000, None] + sizes[1][None, :])
+        dice = 2 * common / np.maximum(1, sizes[0][start : start + 1000, None] + sizes[1][None, :])
         kept += [row for row, best in zip(rows[start:], dice.max(1), strict=False) if best < similarity]
     return kept
 
 
 def _letters(text: str) -> str:
     normal = unicodedata.normalize("NFC", text).lower()
-    return "  " + "".join(c for c in normal if c.isalnum()) + "  "  # padding lets short texts have trigrams
+    return " " + "".join(c for c in normal if c.isalnum()) + " "  # padding gives a single letter a trigram
 
 
 def without_near_copies(rows: list[Row], settings: NearCopies, others: Iterable[Path]) -> list[Row]:
@@ -147,18 +142,27 @@ def _by_hash(row: Row) -> bytes:
     return hashlib.sha256(f"{row['text']}\t{row['id']}".encode()).digest()
 
 
+def check_labels(rows: Iterable[Row], labels: Sequence[str], path: Path) -> None:
+    """Check that a dataset belongs to a task.
+
+    Raises:
+        DatasetError: a label is none of `labels`.
+    """
+    unknown = sorted({row["label"] for row in rows} - set(labels))
+    if unknown:
+        raise DatasetError(
+            f"{path}: unknown label {unknown[0]!r}; the task's labels are {', '.join(labels)}. "
+            "Rename labels with the dataset's key `labels`"
+        )
+
+
 def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path) -> dict[str, Any]:
     """Write rows to the CSV file `out`, and statistics beside it as JSON; returns the statistics.
 
     Raises:
         DatasetError: a label is none of `labels`, or no row is left.
     """
-    unknown = sorted({row["label"] for row in rows} - set(labels))
-    if unknown:
-        raise DatasetError(
-            f"{out}: unknown label {unknown[0]!r}; the task's labels are {', '.join(labels)}. "
-            "Rename labels with the dataset's key `labels`"
-        )
+    check_labels(rows, labels, out)
     if not rows:
         raise DatasetError(f"{out}: no row is left; drop less")
     counts = {label: sum(row["label"] == label for row in rows) for label in labels}
@@ -173,5 +177,11 @@ def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path) -> dic
 
 
 def load(path: Path) -> list[Row]:
-    """Rows of a CSV file this module has written."""
-    return list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    """Rows of a CSV file this module has written.
+
+    Raises:
+        DatasetError: it lacks a column of those files.
+    """
+    header, rows = read_table(path, ",")
+    _require(("id", "text", "label"), header, path)
+    return cast(list[Row], rows)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deftx import base as base_model
 from deftx import composition
-from deftx.datasets import Row
+from deftx.datasets import Row, check_labels
 from deftx.datasets import load as load_rows
 from deftx.errors import VectorError
 from deftx.files import write_json, write_text
@@ -53,9 +53,10 @@ def evaluate(recipe: Path, base: Path, dataset: Path, max_length: int, scores: P
     model = build(composed, description)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     rows = load_rows(dataset)
+    labels = list(model.config.id2label.values())
+    check_labels(rows, labels, dataset)
     tokenizer = base_model.load_tokenizer(description.location, description.revision)
     probability = probabilities(model, tokenizer, tokenise(tokenizer, rows, max_length))
-    labels = list(model.config.id2label.values())
     write_text(predictions, as_csv(rows, labels, probability))
     predicted = [labels[i] for i in probability.argmax(1)]
     content = measures([row["label"] for row in rows], predicted, labels) | {

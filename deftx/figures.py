@@ -54,9 +54,9 @@ def build(tables: Path, reports: Mapping[str, Path], overlaps: Mapping[str, Path
         out: folder of the figures.
     """
     with mpl.rc_context(STYLE):
-        table = pd.read_csv(tables / "scores.csv")
+        table = _table(tables / "scores.csv")
         save(scores(table), out / "scores")
-        gain_table = pd.read_csv(tables / "gains.csv")
+        gain_table = _table(tables / "gains.csv")
         if len(gain_table):
             save(gains(gain_table, METRIC_NAMES[table["metric"][0]]), out / "gains")
         read = {name: json.loads(path.read_text()) for name, path in reports.items()}
@@ -64,7 +64,11 @@ def build(tables: Path, reports: Mapping[str, Path], overlaps: Mapping[str, Path
             save(spectra(read), out / "spectra")
             save(density(read), out / "density")
         if overlaps:
-            save(overlap({name: pd.read_csv(path) for name, path in overlaps.items()}), out / "overlap")
+            save(overlap({name: _table(path) for name, path in overlaps.items()}), out / "overlap")
+
+
+def _table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])  # "nan" is the code of a language, Min Nan
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -95,7 +95,8 @@ class MaskedLM:
         encoder: Any = model.base_model
         hidden = encoder(batch["input_ids"], attention_mask=batch.get("attention_mask")).last_hidden_state
         logits = lm_head(model)(hidden.flatten(0, 1)[batch["positions"]])
-        return functional.cross_entropy(logits.float(), batch["labels"])
+        total = functional.cross_entropy(logits.float(), batch["labels"], reduction="sum")
+        return total / max(1, len(batch["labels"]))  # a short batch may have nothing to predict
 
     @torch.inference_mode()
     def held_out(self, model: nn.Module) -> dict[str, float]:

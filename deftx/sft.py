@@ -13,13 +13,14 @@ and comparing vectors needs no torch.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -159,12 +160,16 @@ def checksum(tensors: dict[str, Array]) -> str:
     return digest.hexdigest()
 
 
-def check_fits(metadata: Metadata, shapes: dict[str, list[int]], base: str, path: Path) -> None:
-    """Check that a vector belongs to a base model of these parameter shapes and this hash.
+def check_fits(
+    metadata: Metadata, shapes: dict[str, list[int]], base: str, path: Path, kinds: Sequence[Kind] = ("sft", "delta")
+) -> None:
+    """Check that a vector is of the kind wanted and belongs to a base model of these parameter shapes and this hash.
 
     Raises:
-        VectorError: it was made for another base, or speaks of a parameter the base does not have.
+        VectorError: it is of another kind, was made for another base, or speaks of a parameter the base does not have.
     """
+    if metadata.kind not in kinds:
+        raise VectorError(f"{path} is a {metadata.kind}, where a {' or a '.join(kinds)} is needed")
     if metadata.base != base:
         raise VectorError(
             f"{path} was made for another base model ({metadata.base_model}, weights {metadata.base[:12]}); "
@@ -192,12 +197,12 @@ def _metadata(file: Any, path: Path) -> tuple[Metadata, str]:
     if described is None:
         raise VectorError(f"{path} is a safetensors file, but not one of deftx (it has no metadata)")
     try:
-        content = json.loads(described)
+        content = dict(json.loads(described))
         expected = content.pop("checksum", "")
         if content.get("format") != FORMAT:
             raise VectorError(f"{path} has format {content.get('format')}; this deftx reads {FORMAT}")
         return Metadata.model_validate(content), expected
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (TypeError, ValueError) as error:
         raise _damaged(path, f"unreadable metadata ({error})") from error
 
 

@@ -4,13 +4,17 @@ A mirror is a folder that holds files as `<repository name>/<path in the reposit
 it is looked in first, so that a machine without internet needs no change of the configuration.
 """
 
+import csv
 import gzip
 import hashlib
+import http.client
+import io
 import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -20,6 +24,7 @@ from deftx.files import publish
 
 CHUNK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
+csv.field_size_limit(1 << 24)
 
 
 def fetch(file: File, out: Path, mirror: Path | None) -> None:
@@ -31,7 +36,7 @@ def fetch(file: File, out: Path, mirror: Path | None) -> None:
     local = in_mirror(file, mirror) if mirror else None
     with publish(out) as temporary:
         if local:
-            _decompress(local, temporary)
+            _copy(local, temporary, zipped=local.name != Path(file.path).name)
         else:
             _download(file, temporary, mirror)
         actual = sha256_of(temporary)
@@ -92,10 +97,42 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def _decompress(source: Path, target: Path) -> None:
-    opener = gzip.open if source.suffix == ".gz" else open
-    with opener(source, "rb") as stream, target.open("wb") as out:
-        shutil.copyfileobj(cast(BinaryIO, stream), out, CHUNK)
+def read_table(
+    path: Path, delimiter: str, quoting: bool = True, columns: Sequence[str] | None = None
+) -> tuple[list[str], list[dict[str, str | None]]]:
+    """Column names and rows of a table, gzipped or not; the cells a short row lacks are None.
+
+    Args:
+        quoting: whether quotation marks enclose cells; otherwise they are letters like any other.
+        columns: names of the columns of a file without a header.
+    Raises:
+        SourceError: not readable as UTF-8 text, or the quotation marks do not match.
+    """
+    stream = io.StringIO(read_text(path), newline="")
+    reader: csv.DictReader[str] = csv.DictReader(
+        stream, columns, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE, strict=True
+    )
+    try:
+        return list(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
+        raise SourceError(
+            f"{path}, line {reader.line_num}: {error}. A quotation mark is not closed, or stands inside a cell "
+            "without being doubled"
+        ) from None
+
+
+def delimiter_of(name: str) -> str:
+    """What separates the cells of a table, by its file's name: a tab in .tsv, else a comma."""
+    return "\t" if name.removesuffix(".gz").endswith(".tsv") else ","
+
+
+def _copy(source: Path, target: Path, zipped: bool) -> None:
+    opener = gzip.open if zipped else open
+    try:
+        with opener(source, "rb") as stream, target.open("wb") as out:
+            shutil.copyfileobj(cast(BinaryIO, stream), out, CHUNK)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise SourceError(f"{source} is a damaged gzip file ({error}); copy it again") from None
 
 
 def _download(file: File, target: Path, mirror: Path | None) -> None:
@@ -114,7 +151,7 @@ def _download(file: File, target: Path, mirror: Path | None) -> None:
                 while chunk := response.read(CHUNK):
                     out.write(chunk)
                     bar.update(len(chunk))
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise SourceError(
             f"{address(file)} cannot be reached ({reason}){looked}. "

@@ -19,18 +19,27 @@ Labels = NDArray[np.int64]
 
 
 def macro_f1(gold: Labels, predicted: Labels, axis: int = -1) -> NDArray[np.float64]:
-    """Macro-F1 in percent over the classes that occur in `gold` anywhere, along `axis`; vectorised.
+    """Macro-F1 in percent over the classes that occur in `gold` anywhere, along the last axis; vectorised.
 
     Equals scikit-learn's `f1_score(average="macro", zero_division=0)` over all classes of the task, given that
     each of them occurs in the gold labels.
     """
-    scores = []
-    for c in np.unique(gold):
-        g, p = gold == c, predicted == c
-        hits = np.sum(g & p, axis=axis)
-        size = np.sum(g, axis=axis) + np.sum(p, axis=axis)
-        scores.append(np.where(size > 0, 2 * hits / np.maximum(size, 1), 0.0))
-    return 100 * np.mean(scores, axis=0)
+    counts = _confusion(np.moveaxis(gold, axis, -1), np.moveaxis(predicted, axis, -1))
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    size = counts.sum(-1) + counts.sum(-2)
+    f1 = 2 * hits / np.maximum(size, 1)
+    occurs = np.isin(np.arange(counts.shape[-1]), gold)
+    return 100 * f1[..., occurs].mean(-1)
+
+
+def _confusion(gold: Labels, predicted: Labels) -> NDArray[np.int64]:
+    """Confusion matrices (... x classes x classes, gold in lines) of labels along the last axis."""
+    gold, predicted = np.broadcast_arrays(gold, predicted)
+    classes = int(max(gold.max(), predicted.max())) + 1
+    cells = (gold * classes + predicted).reshape(-1, gold.shape[-1])
+    cells += classes**2 * np.arange(len(cells))[:, None]  # one histogram for all matrices
+    counts = np.bincount(cells.ravel(), minlength=len(cells) * classes**2)
+    return counts.reshape(*gold.shape[:-1], classes, classes)
 
 
 def accuracy(gold: Labels, predicted: Labels, axis: int = -1) -> NDArray[np.float64]:

@@ -59,7 +59,8 @@ def build(results: Path, plan: Plan, out: Path) -> None:
     """
     scores, gains = [], []
     for name, task in plan.tasks.items():
-        predictions = {method: _predictions(results, method, name, task, plan.seeds) for method in plan.methods}
+        items: dict[str, tuple[Path, pd.DataFrame]] = {}
+        predictions = {method: _predictions(results, method, name, task, plan.seeds, items) for method in plan.methods}
         scores += _scores(name, task, predictions, plan)
         gains += _gains(name, task, predictions, plan)
     table = pd.DataFrame(scores)
@@ -78,17 +79,26 @@ def build(results: Path, plan: Plan, out: Path) -> None:
 
 
 def _predictions(
-    results: Path, method: str, name: str, task: TaskPlan, seeds: Sequence[int]
+    results: Path,
+    method: str,
+    name: str,
+    task: TaskPlan,
+    seeds: Sequence[int],
+    items: dict[str, tuple[Path, pd.DataFrame]],
 ) -> dict[str, statistics.Trial]:
-    """Gold labels and predictions by all seeds, by language, labels coded in the task's order."""
+    """Gold labels and predictions by all seeds, by language, labels coded in the task's order.
+
+    `items` holds the first predictions read of each language, which all others are compared with.
+    """
     code = {label: n for n, label in enumerate(task.labels)}
     trials = {}
     for language in task.scored:
         files = [results / "predictions" / method / name / language / f"seed{seed}.csv" for seed in seeds]
         frames = [pd.read_csv(f, usecols=["id", "label", "predicted"], dtype=str, na_filter=False) for f in files]
+        first, expected = items.setdefault(language, (files[0], frames[0]))
         for file, frame in zip(files, frames, strict=True):
-            if not frame[["id", "label"]].equals(frames[0][["id", "label"]]):
-                raise DatasetError(f"{file} is about other items than {files[0]}; evaluate both again")
+            if not frame[["id", "label"]].equals(expected[["id", "label"]]):
+                raise DatasetError(f"{file} is about other items than {first}; evaluate both again")
         rows = np.stack([_coded(frame["predicted"], code) for frame in frames])
         trials[language] = statistics.Trial(_coded(frames[0]["label"], code), rows, rows[:0])
     return trials
@@ -184,7 +194,7 @@ def markdown(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
         f"|:--|{'--:|' * len(columns)}",
     ]
     for method, title in plan.methods.items():
-        cells = [_cell(_row(table, method, c), "<br>", "±", "\N{EN DASH}") for c in columns]
+        cells = [_cell(_row(table, method, c), " ", "±", "\N{EN DASH}") for c in columns]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + f"\n\n{_note(table, plan)}\n"
 

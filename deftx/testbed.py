@@ -28,6 +28,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from deftx.errors import ConfigError
+
 LABELS = ("negative", "neutral", "positive")
 SPLITS = ("train", "valid", "test")
 
@@ -160,7 +162,7 @@ def corpus(family: Family, name: str, language: Variety) -> list[str]:
     Every line ends with a punctuation mark and no labelled sentence does, so none equals one.
 
     Raises:
-        ValueError: the stock of forms is too small for so distant a language.
+        ConfigError: the stock of forms is too small for so distant a language.
     """
     forms = _forms(family, name, language)
     rng = _stream(family, "corpus", name)
@@ -176,7 +178,8 @@ def dataset(
     No two rows of the three splits have the same meaning.
 
     Raises:
-        ValueError: the split is unknown, or the stock of forms is too small for so distant a language.
+        ValueError: the split is unknown.
+        ConfigError: the stock of forms is too small for so distant a language.
     """
     if split not in SPLITS:
         raise ValueError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
@@ -296,7 +299,7 @@ def _fill(
     kept = set(_shuffled(concepts, rng)[: round(share * len(concepts))])
     for concept in concepts:
         if concept not in kept and not spare:
-            raise ValueError("the stock of forms has too few for this language: raise `words` or `affixes`")
+            raise ConfigError("the stock of forms has too few for this language: raise `words` or `affixes`")
         forms[concept] = first[concept] if concept in kept else spare.pop()
 
 

@@ -19,6 +19,7 @@ from deftx import base as base_model
 from deftx import checkpoints, sft
 from deftx.composition import add
 from deftx.config import LanguageTraining, Phase, TaskTraining, Training
+from deftx.datasets import check_labels
 from deftx.datasets import load as load_rows
 from deftx.files import write_json
 from deftx.loop import Record, entries_of, fit
@@ -61,7 +62,7 @@ def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining)
         recipe.mask_probability,
         recipe.packed,
     )
-    model = base_model.masked_lm(description, untied=recipe.output_embedding != "tied")
+    model = base_model.masked_lm(description, untied=recipe.output_embedding != "tied", seed=job.seed)
     if recipe.output_embedding == "frozen":
         model.get_output_embeddings().weight.requires_grad_(False)
     return _train(job, description, model, objective, recipe, {"train": train, "valid": valid}, None)
@@ -71,12 +72,16 @@ def train_task(job: Job, train: Path, valid: Path, labels: Sequence[str], recipe
     """Training of a classification task.
 
     Raises:
+        DatasetError: a label is none of `labels`.
         VectorError: mask or start do not fit the base model.
         DeltaError: training diverged.
     """
     description = base_model.read(job.base)
     tokenizer = base_model.load_tokenizer(description.location, description.revision)
-    objective = Classification(tokenizer, load_rows(train), load_rows(valid), labels, recipe.max_length)
+    rows = load_rows(train), load_rows(valid)
+    for some, path in zip(rows, (train, valid), strict=True):
+        check_labels(some, labels, path)
+    objective = Classification(tokenizer, *rows, labels, recipe.max_length)
     model = base_model.classifier(description, labels, job.seed)
     return _train(job, description, model, objective, recipe, {"train": train, "valid": valid}, list(labels))
 
@@ -140,7 +145,7 @@ def _add_start(job: Job, description: base_model.Description, base: dict[str, nn
 def _mask(job: Job, description: base_model.Description) -> dict[str, Tensor]:
     assert job.mask is not None
     vector = sft.load(job.mask)
-    sft.check_fits(vector.metadata, description.shapes, description.hash, job.mask)
+    sft.check_fits(vector.metadata, description.shapes, description.hash, job.mask, kinds=("mask",))
     return {name: torch.from_numpy(positions) for name, positions in vector.positions.items()}
 
 

@@ -1,0 +1,30 @@
+"""The command line as a user meets it, but in this process: importing torch anew takes seconds."""
+
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from deftx.cli import app
+
+
+def run(*arguments: Any) -> str:
+    """What a command that must succeed says on stderr."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    return result.stderr
+
+
+def refused(*arguments: Any) -> str:
+    """The one message of a command that must fail; any error but a clean exit counts as a traceback."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    assert result.exit_code == 1
+    messages = result.stderr.split("error: ")
+    assert len(messages) == 2, result.stderr
+    return messages[1]
+
+
+def files(folder: Path) -> list[str]:
+    """Every file below a folder, hidden ones too."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())

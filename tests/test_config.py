@@ -1,0 +1,188 @@
+"""The configuration: what is shipped is valid, and every mistake is named with its place."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deftx import schema
+from deftx.config import Experiment, Seeds, load, validate
+from deftx.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))
+PHASE = {"max_steps": 3, "learning_rate": 1e-3}
+EXPERIMENT: dict[str, Any] = {
+    "name": "pico",
+    "base": {"model": "some/model"},
+    "languages": {
+        "ind": {"corpus": {"files": [{"path": "ind.txt"}]}},
+        "ace": {"corpus": {"files": [{"path": "ace.txt"}]}},
+    },
+    "datasets": {
+        "nusax": {"layout": "nusax", "languages": ["ind", "ace"]},
+        "smsa": {
+            "layout": "smsa",
+            "languages": ["ind"],
+            "drop_near_copies": {"dataset": "nusax", "languages": ["ind"]},
+        },
+    },
+    "tasks": {
+        "sentiment": {"labels": ["bad", "good"], "source": "ind", "train": "smsa", "test": "nusax", "targets": ["ace"]}
+    },
+    "recipe": {"language": {"full": PHASE, "sparse": PHASE}, "task": {"full": PHASE, "sparse": PHASE}},
+    "selections": {"lt-sft": {"rank": "none", "k": {"language": 0.05, "task": 100}}},
+    "methods": {"lt-sft": {"selection": "lt-sft"}},
+}
+
+
+def changed(place: str, value: Any) -> dict[str, Any]:
+    """The experiment with one value set, by its keys with slashes between."""
+    content = copy.deepcopy(EXPERIMENT)
+    *parents, last = place.split("/")
+    block: Any = content
+    for key in parents:
+        block = block[int(key) if isinstance(block, list) else key]
+    block[last] = value
+    return content
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_shipped_configurations_are_valid(path: Path) -> None:
+    assert load(path).name == path.stem
+
+
+def test_the_schema_and_the_manual_are_current() -> None:
+    schema.build(CONFIGS[0].parent, check=True)
+
+
+def test_a_stale_manual_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="run: deftx schema"):
+        schema.build(tmp_path, check=True)
+    schema.build(tmp_path, check=False)
+    schema.build(tmp_path, check=True)
+
+
+def test_the_small_experiment_is_valid() -> None:
+    experiment = validate(EXPERIMENT)
+    assert experiment.folder == "results/pico"
+    assert experiment.methods["lt-sft"].adapts_source
+    assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
+
+
+MISTAKES = [
+    ("metods", {}, "metods: unknown key"),
+    ("recipe/task/full/lr", 1, r"recipe\.task\.full\.lr: unknown key"),
+    ("selections/lt-sft/keep", 1.5, r"selections\.lt-sft\.keep: .*less than or equal to 1"),
+    ("selections/lt-sft/k/task", 1.5, r"selections\.lt-sft\.k\.task"),
+    ("selections/lt-sft/k/task", -1, r"selections\.lt-sft\.k\.task"),
+    ("selections/lt-sft/rank", "all", r"selections\.lt-sft\.rank"),
+    ("selections/lt-sft/rank", {"variance": 1.5}, r"selections\.lt-sft\.rank.*variance"),
+    ("selections/lt-sft/rank", {"uniform": 0}, r"selections\.lt-sft\.rank.*uniform"),
+    ("methods/lt-sft/selection", "deft-x", r"methods\.lt-sft: there is no selection 'deft-x' \(known: lt-sft\)"),
+    ("methods/lt-sft/selection", None, "names its selection"),
+    ("tasks/sentiment/train", "other", "there is no dataset 'other' .known: nusax, smsa"),
+    ("tasks/sentiment/targets", ["ind", "ban"], "ban is not among the languages .known: ind, ace"),
+    ("tasks/sentiment/source", "ace", "dataset smsa does not hold the source language ace"),
+    ("tasks/sentiment/test", "smsa", "dataset smsa does not hold the target language ace"),
+    ("datasets/smsa/drop_near_copies/dataset", "other", r"datasets\.smsa: there is no dataset 'other'"),
+    ("datasets/smsa/drop_near_copies/languages", ["ban"], r"datasets\.smsa: dataset nusax does not hold ban"),
+    ("datasets/smsa/layout", "csv", "the layout csv needs it"),
+    ("datasets/smsa/layout", "testbed", "needs the block `testbed`"),
+    ("languages/ace", {}, r"languages\.ace: a method with language vectors needs its corpus"),
+    ("languages/ace/testbed", {}, "not both"),
+    ("languages/ace/corpus/files", [{"path": "x", "url": "http://x"}], "needs its sha256"),
+    ("languages/ace/corpus/files", [{"path": "x", "repository": "a/b"}], "needs its commit"),
+    ("base", {}, "either `model` or `pretrain`"),
+    ("base", {"pretrain": {"languages": ["xx"], "phase": PHASE}}, "xx is not among the languages"),
+    ("base", {"pretrain": {"languages": ["ind"], "phase": PHASE}}, r"base\.pretrain: .*`testbed`, which is missing"),
+    ("recipe/task/full", {"learning_rate": 1e-3}, "needs epochs, max_steps or both"),
+    ("name", "a/b", "cannot be part of a file name"),
+    ("selections/base", {"k": {"language": 1, "task": 1}}, "not 'base'"),
+    ("seeds", {"language": [0, 1], "task": [0, 1, 2]}, "as many as task seeds"),
+    ("seeds", {"task": [1, 1]}, "task seeds repeat"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "message"), MISTAKES)
+def test_a_mistake_is_named_with_its_place(place: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s)the configuration cannot be used:\n  .*{message}"):
+        validate(changed(place, value))
+
+
+@pytest.mark.parametrize("code", ["ind", "zz"])
+def test_a_dataset_of_the_testbed_needs_artificial_languages(code: str) -> None:
+    content = changed("datasets/x", {"layout": "testbed", "languages": [code]}) | {"testbed": {}}
+    with pytest.raises(ConfigError, match=rf"datasets\.x: {code} is not among the artificial languages"):
+        validate(content)
+
+
+NORWEGIAN = [
+    ("languages/no", "languages: {no: {corpus: {files: [{path: x}]}}}", "languages: .*False"),
+    ("targets", "tasks: {sentiment: {targets: [ace, no]}}", r"tasks\.sentiment\.targets: .*False"),
+    ("source", "tasks: {sentiment: {source: no}}", r"tasks\.sentiment\.source: .*False"),
+    (
+        "languages of a dataset",
+        "datasets: {nusax: {languages: [no, on]}}",
+        r"datasets\.nusax\.languages: .*False.*\n.*True",
+    ),
+    ("known languages", "base: {pretrain: {languages: [no]}}", r"base\.pretrain\.languages: .*False"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), [case[1:] for case in NORWEGIAN], ids=[case[0] for case in NORWEGIAN])
+def test_the_language_code_no_needs_quotes(content: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s){message}.*in quotes"):
+        validate(yaml.safe_load(content))
+
+
+def test_truth_values_stay_where_they_belong() -> None:
+    assert not validate(changed("recipe/language/freeze_layer_norm", False)).recipe.language.freeze_layer_norm
+    quoted = yaml.safe_load('languages: {"no": {corpus: {files: [{path: x}]}}}')
+    assert "no" in validate(changed("languages", EXPERIMENT["languages"] | quoted["languages"])).languages
+
+
+def test_every_problem_is_told_at_once() -> None:
+    content = changed("metods", {})
+    del content["recipe"], content["name"]
+    with pytest.raises(ConfigError) as refusal:
+        validate(content)
+    assert len(str(refusal.value).splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "dictionary"), (b"[1]", "dictionary"), (b"a: [", "not YAML"), (b"\xff", "not YAML")]
+)
+def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "c.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"(?s)c\.yaml.*{message}"):
+        load(tmp_path / "c.yaml")
+    with pytest.raises(ConfigError, match="does not exist"):
+        load(tmp_path / "none.yaml")
+
+
+def test_seeds_pair_by_position() -> None:
+    paired = Seeds(language=(7, 8), task=(1, 2))
+    assert [paired.language_seed(s) for s in (1, 2)] == [7, 8]
+    shared = Seeds(language=(7,), task=(1, 2, 3))
+    assert [shared.language_seed(s) for s in (1, 2, 3)] == [7, 7, 7]
+
+
+@pytest.mark.parametrize(("k", "kind"), [(100, int), (0.05, float), (1, int), (1.0, float)])
+def test_a_budget_keeps_its_kind(k: float, kind: type) -> None:
+    """1 is an entry, 1.0 is everything."""
+    assert type(validate(changed("selections/lt-sft/k/task", k)).selections["lt-sft"].k.task) is kind
+
+
+@pytest.mark.parametrize(
+    ("method", "adapts"),
+    [
+        ({"selection": "lt-sft"}, True),
+        ({"selection": "lt-sft", "source_adaptation": False}, False),
+        ({"selection": "lt-sft", "language": "none"}, False),
+        ({"task": "dense", "language": "none"}, False),
+    ],
+)
+def test_source_adaptation_goes_with_a_language_vector(method: dict[str, Any], adapts: bool) -> None:
+    assert validate(changed("methods/x", method)).methods["x"].adapts_source is adapts

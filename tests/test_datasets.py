@@ -1,0 +1,223 @@
+"""Datasets: every layout gives the same rows, and no evaluation sentence is trained on."""
+
+import csv
+import hashlib
+import io
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deftx.config import Dataset, NearCopies
+from deftx.datasets import (
+    LAYOUTS,
+    Layout,
+    Row,
+    balanced,
+    drop_near_copies,
+    files_of,
+    layout_of,
+    load,
+    read,
+    save,
+    without_near_copies,
+)
+from deftx.errors import DatasetError, SourceError
+
+LABELS = ["negative", "neutral", "positive"]
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_nusax(tmp_path: Path) -> None:
+    path = written(tmp_path / "test.csv", 'id,text,label\n7,"Enak, sekali!",positive\n8,Lôn  hana\tgalak,negative\n')
+    assert read(path, LAYOUTS["nusax"], {}) == [
+        {"id": "7", "text": "Enak, sekali!", "label": "positive"},
+        {"id": "8", "text": "Lôn hana galak", "label": "negative"},
+    ]
+
+
+def test_smsa(tmp_path: Path) -> None:
+    """No header, and a quotation mark is a letter like any other."""
+    path = written(tmp_path / "train.tsv", 'kata " enak\tpositive\n"tidak\tnegative\n')
+    assert read(path, LAYOUTS["smsa"], {}) == [
+        {"id": "0", "text": 'kata " enak', "label": "positive"},
+        {"id": "1", "text": '"tidak', "label": "negative"},
+    ]
+
+
+def test_americasnli(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "aym.tsv",
+        'id\tlanguage\tpremise\thypothesis\tlabel\n5\taym\tJupax "jan\tUkax utjiwa\tneutral\n',
+    )
+    assert read(path, LAYOUTS["americasnli"], {}) == [
+        {"id": "5", "text": 'Jupax "jan', "pair": "Ukax utjiwa", "label": "neutral"}
+    ]
+
+
+def test_csv_with_columns_and_labels_of_its_own(tmp_path: Path) -> None:
+    settings = Dataset.model_validate(
+        {"layout": "csv", "text": "one", "pair": "two", "label": "gold", "labels": {"0": "no"}, "languages": ["xx"],
+         "files": {"xx": {"test": {"path": "t.tsv.gz"}}}}
+    )  # fmt: skip
+    layout = layout_of(settings, "t.tsv.gz")
+    path = written(tmp_path / "t.tsv", "gold\tone\ttwo\n0\ta\tb\n1\tc\td\n")
+    assert read(path, layout, settings.labels) == [
+        {"id": "0", "text": "a", "pair": "b", "label": "no"},
+        {"id": "1", "text": "c", "pair": "d", "label": "1"},
+    ]
+
+
+def test_pinned_files_of_the_layouts() -> None:
+    for layout, language, splits in (
+        ("nusax", "ace", {"train", "valid", "test"}),
+        ("smsa", "ind", {"train", "valid", "test"}),
+        ("americasnli", "quy", {"valid", "test"}),
+    ):
+        files = files_of(Dataset.model_validate({"layout": layout, "languages": [language]}), language)
+        assert files.keys() == splits
+        assert all(file.remote and file.sha256 for file in files.values())
+    with pytest.raises(DatasetError, match="nusax has no language 'deu'; it has ace, "):
+        files_of(Dataset.model_validate({"layout": "nusax", "languages": ["deu"]}), "deu")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,words,label\n1,a,b\n", "no column 'text'; its columns are id, words, label"),
+        ("", "no column 'text'; its columns are none"),
+        ("text,label\n", "has no rows"),
+        ("text,label\nfine,positive\n,positive\n", "row 2: the column 'text' is empty"),
+        ("text,label\nfine\n", "row 1: the column 'label' is empty"),
+        ("text,label\n   ,positive\n", "row 1: the column 'text' is empty"),
+        ('text,label\nfine,"positive\nfine,positive\n', "quotation mark"),
+    ],
+)
+def test_what_is_no_dataset_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = written(tmp_path / "t.csv", text)
+    with pytest.raises((DatasetError, SourceError), match=re.escape(message)) as refusal:
+        read(path, Layout(), {})
+    assert str(path) in str(refusal.value)
+
+
+def test_saved_rows_come_back(tmp_path: Path) -> None:
+    rows = [{"id": "1", "text": 'a "b", c', "pair": "ü", "label": "neutral"}]
+    statistics = save(rows, 3, LABELS, tmp_path / "test.csv")
+    assert load(tmp_path / "test.csv") == rows
+    assert statistics["dropped_near_copies"] == 3
+    assert statistics["labels"] == {"negative": 0, "neutral": 1, "positive": 0}
+    assert (tmp_path / "test.json").is_file()
+
+
+def test_unknown_labels_and_empty_datasets_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"unknown label 'Positive'.*negative, neutral, positive.*`labels`"):
+        save([{"id": "1", "text": "a", "label": "Positive"}], 0, LABELS, tmp_path / "test.csv")
+    with pytest.raises(DatasetError, match="no row is left"):
+        save([], 3, LABELS, tmp_path / "test.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_deftx_did_not_write_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"t\.csv.*'label'"):
+        load(written(tmp_path / "t.csv", "id,text,gold\n1,a,b\n"))
+    with pytest.raises(SourceError, match="No such file"):
+        load(tmp_path / "none.csv")
+
+
+TEXTS = st.lists(st.text("aAbc e!é,1", max_size=12) | st.sampled_from(["!!!", "", "a", "abcabc"]), max_size=8)
+
+
+def trigrams(text: str) -> set[str]:
+    letters = f" {''.join(c for c in text.lower() if c.isalnum())} "
+    return {letters[i : i + 3] for i in range(len(letters) - 2)}
+
+
+def dice(one: str, other: str) -> float:
+    a, b = trigrams(one), trigrams(other)
+    return 2 * len(a & b) / (len(a) + len(b)) if a or b else 0.0
+
+
+@pytest.mark.filterwarnings("error")
+@given(TEXTS, TEXTS, st.sampled_from([0.3, 0.5, 0.8, 1.0]))
+def test_near_copies_are_found_as_by_comparing_each_pair(ours: list[str], theirs: list[str], similarity: float) -> None:
+    rows = [{"id": str(n), "text": text} for n, text in enumerate(ours)]
+    kept = drop_near_copies(rows, theirs, similarity)
+    expected = [row for row in rows if all(dice(row["text"], other) < similarity - 1e-6 for other in theirs)]
+    assert kept == expected
+
+
+def test_near_copies_among_many_rows() -> None:
+    """More rows than are compared at a time."""
+    rows = [{"id": str(n), "text": f"sentence {hashlib.sha256(str(n).encode()).hexdigest()}"} for n in range(2300)]
+    others = [rows[n]["text"].upper() for n in (0, 999, 1000, 2299)]
+    kept = {row["id"] for row in drop_near_copies(rows, others, 0.9)}
+    assert {row["id"] for row in rows} - kept == {"0", "999", "1000", "2299"}
+
+
+def test_near_copies_of_files(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        {"id": str(n), "text": t, "label": "neutral"} for n, t in enumerate(["apa kabar", "selamat pagi"])
+    ]
+    save([rows[0] | {"text": "Apa kabar?"}], 0, LABELS, tmp_path / "test.csv")
+    settings = NearCopies(dataset="nusax", languages=("ind",))
+    assert without_near_copies(rows, settings, [tmp_path / "test.csv"]) == rows[1:]
+
+
+@given(st.lists(st.sampled_from(LABELS), max_size=30), st.integers(1, 6))
+def test_balanced_keeps_at_most_so_many_of_each_label_in_order(labels: list[str], most: int) -> None:
+    rows = [{"id": str(n), "text": f"t{n}", "label": label} for n, label in enumerate(labels)]
+    kept = balanced(rows, most)
+    assert Counter(row["label"] for row in kept) == {label: min(most, n) for label, n in Counter(labels).items()}
+    assert kept == [row for row in rows if row in kept]
+
+
+def test_balanced_depends_on_the_texts_and_not_on_their_order() -> None:
+    rows = [{"id": str(n), "text": f"t{n}", "label": LABELS[n % 3]} for n in range(60)]
+    ids = {row["id"] for row in balanced(rows, 5)}
+    assert ids == {row["id"] for row in balanced(rows[::-1], 5)}
+    assert ids != {str(n) for n in range(15)}
+
+
+# Real data
+
+
+@pytest.fixture(scope="module")
+def smsa(data: Path) -> dict[str, list[Row]]:
+    folder = data / "indonlu/dataset/smsa_doc-sentiment-prosa"
+    return {
+        split: read(folder / f"{split}_preprocess.tsv", LAYOUTS["smsa"], {}) for split in ("train", "valid", "test")
+    }
+
+
+@pytest.fixture(scope="module")
+def nusax(data: Path) -> list[Row]:
+    folder = data / "nusax/datasets/sentiment/indonesian"
+    return [row for split in ("train", "valid", "test") for row in read(folder / f"{split}.csv", LAYOUTS["nusax"], {})]
+
+
+def letters(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())
+
+
+def test_smsa_without_near_copies_holds_no_nusax_sentence(
+    data: Path, smsa: dict[str, list[Row]], nusax: list[Row]
+) -> None:
+    rows = [row | {"id": f"{split} {row['id']}"} for split, some in smsa.items() for row in some]
+    sentences = [row["text"] for row in nusax]
+    kept = drop_near_copies(rows, sentences, 0.5)
+    assert not {letters(row["text"]) for row in kept} & set(map(letters, sentences))
+    left = {row["id"] for row in kept}
+    known = csv.DictReader(io.StringIO((data / "derived/smsa_rows_in_nusax.tsv").read_text()), dialect="excel-tab")
+    found: dict[str, list[bool]] = {"exact": [], "fuzzy": [], "nearest": []}
+    for row in known:
+        found[row["match"]].append(f"{row['smsa_split']} {row['smsa_row0']}" not in left)
+    assert all(found["exact"])
+    assert sum(found["fuzzy"]) >= 0.99 * len(found["fuzzy"])
+    assert len(kept) > 0.85 * len(rows)

@@ -1,0 +1,115 @@
+"""Evaluation: the composed model is the base plus its vectors, and its measures are those of scikit-learn."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pico
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score
+
+from deftx import base, composition, evaluation, sft, training
+from deftx.config import Denoising, LanguageTraining, Phase, TaskTraining
+from deftx.errors import DatasetError, VectorError
+from deftx.masks import build
+
+LABELS = ("negative", "neutral", "positive")
+PHASE = Phase(max_steps=2, batch_size=8, learning_rate=1e-2)
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=30))
+def test_measures_equal_scikit_learn(pairs: list[tuple[str, str]]) -> None:
+    gold, predicted = map(list, zip(*pairs, strict=True))
+    found = evaluation.measures(gold, predicted, LABELS)
+    options: Any = {"labels": LABELS, "zero_division": 0}
+    assert found["n"] == len(gold)
+    assert found["macro_f1"] == pytest.approx(100 * f1_score(gold, predicted, average="macro", **options))
+    assert found["accuracy"] == pytest.approx(100 * accuracy_score(gold, predicted))
+    assert found["confusion"] == confusion_matrix(gold, predicted, labels=LABELS).tolist()
+    precisions = precision_score(gold, predicted, average=None, **options)
+    assert [found["classes"][label]["precision"] for label in LABELS] == pytest.approx(list(100 * precisions))
+    assert sum(found["classes"][label]["support"] for label in LABELS) == len(gold)
+
+
+class Vectors:
+    """A task vector and a language vector of one base, and a test set."""
+
+    def __init__(self, base: Path, folder: Path) -> None:
+        self.base, self.folder = base, folder
+        self.test = pico.rows(folder / "test.csv", 30, seed=2)
+        text, rows = pico.text(folder / "train.txt"), pico.rows(folder / "train.csv")
+        for mask in (None, "mask"):
+            kind = "sft" if mask else "delta"
+            jobs = [
+                training.Job(base, PHASE, 0, folder / f"{o}.{kind}", folder / f"{o}.mask" if mask else None)
+                for o in ("task", "language")
+            ]
+            training.train_task(jobs[0], rows, rows, pico.LABELS, TaskTraining(max_length=16, precision="fp32"))
+            training.train_language(jobs[1], text, text, LanguageTraining(block=16, precision="fp32"))
+            for objective in () if mask else ("task", "language"):
+                build(folder / f"{objective}.delta", Denoising(), 300, folder / f"{objective}.mask", folder / "report")
+
+    def compose(self, *terms: tuple[str, float]) -> Path:
+        out = self.folder / "recipe.json"
+        composition.compose([(self.folder / name, weight) for name, weight in terms], base.read(self.base), out)
+        return out
+
+
+@pytest.fixture(scope="module", params=["pico_bert", "pico_xlmr"])
+def vectors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Vectors:
+    return Vectors(request.getfixturevalue(request.param), tmp_path_factory.mktemp("vectors"))
+
+
+def test_the_composed_model_is_base_plus_vectors(vectors: Vectors) -> None:
+    recipe = vectors.compose(("task.sft", 1.0), ("language.sft", 0.5))
+    description = base.read(vectors.base)
+    model = evaluation.build(composition.read(recipe), description)
+    task, language = (sft.load(vectors.folder / f"{o}.sft") for o in ("task", "language"))
+    for name, start in base.weights(description.location).items():
+        expected = start.double().flatten()
+        for vector, weight in ((task, 1.0), (language, 0.5)):
+            if name in vector.positions:
+                expected[vector.positions[name]] += weight * torch.from_numpy(vector.values[name]).double()
+        actual = model.base_model.get_parameter(name).flatten()
+        torch.testing.assert_close(actual.double(), expected, rtol=0, atol=1e-7)
+    for name, value in task.head.items():
+        np.testing.assert_array_equal(model.get_parameter(name).detach().numpy(), value)
+    assert not model.training
+
+
+def test_evaluate_writes_scores_and_predictions(vectors: Vectors) -> None:
+    recipe = vectors.compose(("task.delta", 1.0), ("language.sft", 1.0))
+    out = vectors.folder / "scores.json", vectors.folder / "predictions.csv"
+    evaluation.evaluate(recipe, vectors.base, vectors.test, 16, *out)
+    scores = json.loads(out[0].read_text())
+    rows = list(csv.DictReader(out[1].read_text().splitlines()))
+    given = list(csv.DictReader(vectors.test.read_text().splitlines()))
+    assert [(r["id"], r["label"]) for r in rows] == [(r["id"], r["label"]) for r in given]
+    for row in rows:
+        probability = {label: float(row[f"p_{label}"]) for label in pico.LABELS}
+        assert sum(probability.values()) == pytest.approx(1, abs=1e-5)
+        assert probability[row["predicted"]] == max(probability.values())
+    assert scores["accuracy"] == pytest.approx(100 * np.mean([r["label"] == r["predicted"] for r in rows]))
+    assert [vector["weight"] for vector in scores["vectors"]] == [1.0, 1.0]
+    before = [path.read_bytes() for path in out]
+    evaluation.evaluate(recipe, vectors.base, vectors.test, 16, *out)
+    assert [path.read_bytes() for path in out] == before
+
+
+def test_a_model_without_task_vector_is_refused(vectors: Vectors) -> None:
+    recipe = composition.read(vectors.compose(("language.sft", 1.0)))
+    with pytest.raises(VectorError, match="no task vector"):
+        evaluation.build(recipe, base.read(vectors.base))
+
+
+def test_a_test_set_of_another_task_is_refused(vectors: Vectors) -> None:
+    recipe = vectors.compose(("task.sft", 1.0))
+    other = pico.rows(vectors.folder / "other.csv", labels=("bad", "worse"))
+    with pytest.raises(DatasetError, match=r"other\.csv.*'worse'.*bad, good"):
+        evaluation.evaluate(recipe, vectors.base, other, 16, vectors.folder / "s", vectors.folder / "p")
+    assert not (vectors.folder / "s").exists() and not (vectors.folder / "p").exists()

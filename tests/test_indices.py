@@ -1,0 +1,47 @@
+"""Indices as gaps: nothing is lost, and damaged arrays never give wrong positions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deftx.errors import VectorError
+from deftx.indices import ESCAPE, decode, encode
+
+SIZE = 200_000
+
+
+@given(st.sets(st.integers(0, SIZE - 1), max_size=50) | st.sets(st.integers(0, 600)))
+def test_roundtrip(chosen: set[int]) -> None:
+    indices = np.array(sorted(chosen), dtype=np.int64)
+    gaps, large = encode(indices)
+    assert gaps.dtype == np.uint8 and len(gaps) == len(indices)
+    np.testing.assert_array_equal(decode(gaps, large, SIZE, "p"), indices)
+
+
+@pytest.mark.parametrize("first", [0, 1, ESCAPE - 1, ESCAPE, ESCAPE + 1, SIZE - 1])
+def test_roundtrip_around_the_escape(first: int) -> None:
+    indices = np.array([first])
+    np.testing.assert_array_equal(decode(*encode(indices), SIZE, "p"), indices)
+
+
+def test_every_position_of_a_parameter() -> None:
+    indices = np.arange(1000)
+    gaps, large = encode(indices)
+    assert not gaps.any() and not len(large)
+    np.testing.assert_array_equal(decode(gaps, large, 1000, "p"), indices)
+
+
+@given(
+    st.lists(st.integers(0, 255) | st.just(255), max_size=20),
+    st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(250, 400), max_size=5),
+    st.integers(0, 3000),
+)
+def test_any_arrays_give_positions_inside_or_an_error(gaps: list[int], large: list[int], size: int) -> None:
+    try:
+        indices = decode(np.array(gaps, np.uint8), np.array(large, np.int64), size, "layer.weight")
+    except VectorError as error:
+        assert "layer.weight" in str(error)
+    else:
+        assert all(0 <= i < size for i in indices)
+        assert (np.diff(indices) > 0).all()

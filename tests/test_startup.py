@@ -1,0 +1,78 @@
+"""Light stages start at once: what they import, not how long it takes."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pico
+import pytest
+import vectors
+
+import results
+from deftx import sft
+from deftx.cli import app
+
+IMPORTS = """
+import sys
+from typer.testing import CliRunner
+from deftx.cli import app
+for arguments in {commands!r}:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, (arguments, result.output, result.exception)
+print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
+"""
+VERBS = sorted(command.name or "" for command in app.registered_commands)
+
+
+def imported(*commands: list[Any]) -> set[str]:
+    """Packages that a process has imported after these commands."""
+    code = IMPORTS.format(commands=[[str(argument) for argument in command] for command in commands])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert {"corpus", "dataset", "train", "mask", "compose", "evaluate", "tables", "figures"} <= set(VERBS)
+    commands: list[list[Any]] = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
+    assert not imported(*commands) & {"torch", "transformers", "numpy", "pandas", "scipy", "sklearn", "yaml"}
+
+
+def test_corpus_and_dataset_import_no_torch(tmp_path: Path) -> None:
+    text, rows = pico.text(tmp_path / "text.txt"), pico.rows(tmp_path / "rows.csv")
+    settings = '{"files": [{"path": "text.txt"}], "min_lines": 10, "valid": 0.2}'
+    heavy = imported(
+        ["corpus", "xx", "--settings", settings, "--raw", text, "--evaluation", rows, "--out", tmp_path / "out"],
+        ["dataset", "xx", "test", "--settings", '{"layout": "csv"}', "--labels", '["bad", "good"]', "--raw", rows,
+         "--out", tmp_path / "test.csv"],
+    )  # fmt: skip
+    assert not heavy & {"torch", "transformers", "pandas", "scipy", "sklearn"}
+
+
+def test_tables_import_no_torch(tmp_path: Path) -> None:
+    import json
+
+    results.predictions(tmp_path, ("a", "b"), [0])
+    heavy = imported(
+        ["tables", tmp_path, "--plan", json.dumps(results.plan(("a", "b"), [0])), "--out", tmp_path / "out"]
+    )
+    assert not heavy & {"torch", "transformers", "sklearn", "matplotlib"}
+
+
+@pytest.mark.parametrize("verb", ["compose", "mask", "overlap"])
+def test_mask_compose_and_overlap_import_no_transformers(tmp_path: Path, verb: str) -> None:
+    import json
+
+    sft.save(vectors.dense(), tmp_path / "delta")
+    content = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
+    (tmp_path / "base.json").write_text(json.dumps(content))
+    options = {
+        "compose": ["--base", tmp_path / "base.json"],
+        "mask": ["--selection", '{"rank": "gavish-donoho"}', "--k", "0.1", "--report", tmp_path / "report"],
+        "overlap": [],
+    }
+    vector = f"a={tmp_path / 'delta'}" if verb == "overlap" else tmp_path / "delta"
+    heavy = imported([verb, vector, *options[verb], "--out", tmp_path / "out"])
+    assert not heavy & {"transformers", "accelerate", "pandas", "sklearn"}
+    assert ("torch" in heavy) is (verb == "mask")

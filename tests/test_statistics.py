@@ -1,0 +1,122 @@
+"""Statistics: scores as scikit-learn has them, and tests that tell a difference from none."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score
+
+from deftx.statistics import Labels, Trial, accuracy, difference, interval, macro_f1, merged, paired_p
+
+
+def coded(seed: int, n: int, classes: int = 3) -> Labels:
+    return np.random.default_rng(seed).integers(0, classes, n)
+
+
+def predictions(gold: Labels, right: float, rows: int = 1, seed: int = 0) -> Labels:
+    """Rows of predictions, each label right with this chance, else any."""
+    rng = np.random.default_rng((seed, 1))
+    guesses = rng.integers(0, 3, (rows, len(gold)))
+    return np.where(rng.random((rows, len(gold))) < right, gold, guesses)
+
+
+@given(st.integers(0, 10**6), st.integers(10, 60))
+def test_scores_equal_scikit_learn(seed: int, n: int) -> None:
+    gold = np.concatenate([np.arange(3), coded(seed, n)])
+    predicted = coded(seed + 1, n + 3)
+    assert macro_f1(gold, predicted) == pytest.approx(
+        100 * f1_score(gold, predicted, average="macro", labels=range(3), zero_division=0)
+    )
+    assert accuracy(gold, predicted) == pytest.approx(100 * accuracy_score(gold, predicted))
+
+
+def test_scores_of_many_resamples_at_once() -> None:
+    """A class may be missing from a resample; it then counts 0, as in the whole."""
+    gold = np.array([0, 0, 1, 1, 2])
+    predicted = np.array([0, 1, 1, 1, 0])
+    items = np.random.default_rng(0).integers(0, 5, (4, 6, 5))
+    together = macro_f1(gold[items], predicted[items])
+    assert together.shape == (4, 6)
+    for place in np.ndindex(4, 6):
+        i = items[place]
+        expected = f1_score(gold[i], predicted[i], average="macro", labels=range(3), zero_division=0)
+        assert together[place] == pytest.approx(100 * expected)
+
+
+def trial(gold: Labels, ours: float, theirs: float, rows: int = 1, seed: int = 0) -> Trial:
+    return Trial(gold, predictions(gold, ours, rows, seed), predictions(gold, theirs, rows, seed + 1))
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
+def test_equal_methods_do_not_differ(metric: str) -> None:
+    gold = coded(0, 80)
+    same = predictions(gold, 0.7, rows=2)
+    assert paired_p([Trial(gold, same, same)], metric) == 1.0
+    assert interval([Trial(gold, same, same)], metric) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
+def test_a_clear_difference_is_found_whichever_way_round(metric: str) -> None:
+    gold = coded(0, 200)
+    better = trial(gold, 0.9, 0.3)
+    worse = Trial(gold, better.theirs, better.ours)
+    assert paired_p([better], metric) < 0.001
+    assert paired_p([worse], metric) == paired_p([better], metric)
+    low, high = interval([better], metric)
+    assert 0 < low < high
+
+
+def test_p_values_of_equally_good_methods_are_uniform() -> None:
+    """One in ten or so below 0.1; never 0."""
+    values = [paired_p([trial(coded(n, 60), 0.6, 0.6, seed=2 * n)], "accuracy") for n in range(60)]
+    assert min(values) > 0
+    assert sum(p < 0.1 for p in values) <= 12
+    assert sum(p > 0.5 for p in values) >= 18
+
+
+def test_p_agrees_with_every_swap_tried_out() -> None:
+    """All 2^10 ways to swap the predictions of ten items."""
+    gold = coded(3, 10)
+    tried = trial(gold, 0.9, 0.4, seed=5)
+    ways = (np.arange(1024)[:, None] >> np.arange(10)) & 1
+    ours, theirs = tried.ours[0], tried.theirs[0]
+    gains = accuracy(gold, np.where(ways, theirs, ours)) - accuracy(gold, np.where(ways, ours, theirs))
+    expected = np.mean(np.abs(gains) >= abs(gains[0]) - 1e-9)
+    assert paired_p([tried], "accuracy") == pytest.approx(expected, abs=0.03)
+
+
+def test_an_interval_covers_the_true_score() -> None:
+    """Right with chance 0.7, else a guess among three: the true accuracy is 80 percent."""
+    covered = 0
+    for n in range(40):
+        gold = coded(n, 100)
+        low, high = interval([Trial(gold, predictions(gold, 0.7, seed=n), np.empty((0, 100), np.int64))], "accuracy")
+        covered += low <= 80 <= high
+    assert covered >= 34
+
+
+def test_an_interval_is_around_the_score_and_repeatable() -> None:
+    gold = coded(0, 100)
+    alone = Trial(gold, predictions(gold, 0.8, rows=3), np.empty((0, 100), np.int64))
+    low, high = interval([alone], "macro_f1")
+    assert low < np.mean([macro_f1(gold, row) for row in alone.ours]) < high
+    assert interval([alone], "macro_f1") == (low, high)
+
+
+def test_parallel_test_sets_are_merged() -> None:
+    gold, other = coded(0, 50), coded(1, 50)
+    trials = [trial(gold, 0.8, 0.5), trial(gold, 0.7, 0.5, rows=2, seed=3), trial(other, 0.6, 0.5)]
+    first, second = merged(trials)
+    assert first.ours.shape == first.theirs.shape == (3, 50)
+    np.testing.assert_array_equal(second.ours, trials[2].ours)
+    items = np.arange(50)
+    apart = sum(difference(t, "macro_f1", items, items, items) for t in trials)
+    together = sum(difference(t, "macro_f1", items, items, items) for t in (first, second))
+    assert together == pytest.approx(apart)
+
+
+def test_copies_of_a_test_set_are_no_new_evidence() -> None:
+    gold = coded(0, 60)
+    one = trial(gold, 0.7, 0.5)
+    for measure in (interval, paired_p):
+        assert measure([one] * 4, "accuracy") == pytest.approx(measure([one], "accuracy"))

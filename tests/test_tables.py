@@ -1,0 +1,101 @@
+"""Tables: the numbers of the stored predictions, in three formats."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+import results
+from deftx import tables
+from deftx.errors import DatasetError
+
+LANGUAGES, SEEDS = ("src", "one", "two"), (0, 1)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    results.predictions(folder, LANGUAGES, SEEDS)
+    results.record(folder, "sfts/task/x/seed0")
+    plan = results.plan(LANGUAGES, SEEDS, vectors=["sfts/task/x/seed0"])
+    tables.build(folder, tables.Plan.model_validate(plan), folder / "tables")
+    return folder
+
+
+def score(folder: Path, method: str, language: str, seed: int) -> float:
+    frame = pd.read_csv(folder / "predictions" / method / "mood" / language / f"seed{seed}.csv")
+    return 100 * float(f1_score(frame["label"], frame["predicted"], average="macro"))
+
+
+def test_scores_are_means_over_seeds(made: Path) -> None:
+    table = pd.read_csv(made / "tables" / "scores.csv").set_index(["method", "language"])
+    assert len(table) == len(results.METHODS) * (len(LANGUAGES) + 1)
+    for method in results.METHODS:
+        for language in LANGUAGES:
+            by_seed = [score(made, method, language, seed) for seed in SEEDS]
+            row = table.loc[method, language]
+            assert row["score"] == pytest.approx(np.mean(by_seed), abs=1e-3)
+            assert row["sd"] == pytest.approx(np.std(by_seed, ddof=1), abs=1e-3)
+            assert row["low"] <= row["score"] <= row["high"]
+        targets = [table.loc[method, language]["score"] for language in LANGUAGES[1:]]
+        assert table.loc[method, "mean"]["score"] == pytest.approx(np.mean(targets), abs=1e-3)
+
+
+def test_methods_are_tested_against_the_reference(made: Path) -> None:
+    table = pd.read_csv(made / "tables" / "scores.csv").set_index(["method", "language"])
+    assert table.loc["lt-sft"]["p"].isna().all()
+    assert table.loc["task-sft", "mean"]["p"] < 0.05
+
+
+def test_gains_are_counted_from_the_control(made: Path) -> None:
+    gains = pd.read_csv(made / "tables" / "gains.csv").set_index(["method", "language"])
+    scores = pd.read_csv(made / "tables" / "scores.csv").set_index(["method", "language"])["score"]
+    assert set(gains.index) == {(m, c) for m in ("lt-sft", "deft-x") for c in ("one", "two", "mean")}
+    for (method, language), row in gains.iterrows():
+        assert row["gain"] == pytest.approx(scores[method, language] - scores["task-sft", language], abs=1e-3)
+
+
+def test_markdown_and_latex_hold_the_same_scores(made: Path) -> None:
+    scores = pd.read_csv(made / "tables" / "scores.csv")
+    markdown, latex = ((made / "tables" / f"mood.{form}").read_text() for form in ("md", "tex"))
+    for value in scores["score"]:
+        assert f"{value:.1f}" in markdown and f"{value:.1f}" in latex
+    lines = markdown.splitlines()
+    assert lines[0] == "| method | Language src (source) | Language one | Language two | mean of targets |"
+    assert {line.count("|") for line in lines[:5]} == {6}
+    assert r"DeFT-X \& co" in latex and latex.count(r"\\") == 4
+    assert r"\begin{tabular}{lrrrr}" in latex
+
+
+def test_training_records_are_tabulated(made: Path) -> None:
+    row = pd.read_csv(made / "tables" / "training.csv").iloc[0]
+    assert (row["vector"], row["kept_step"], row["measure"]) == ("sfts/task/x/seed0", 5, "macro_f1")
+    assert (row["before"], row["after"]) == (0.2, 0.6)
+
+
+def test_one_seed_and_no_control(tmp_path: Path) -> None:
+    results.predictions(tmp_path, LANGUAGES, [0])
+    plan = results.plan(LANGUAGES, [0], control=None, reference=None)
+    tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    assert "one seed" in (tmp_path / "tables" / "mood.md").read_text()
+    assert pd.read_csv(tmp_path / "tables" / "gains.csv").empty
+
+
+def test_predictions_of_other_items_are_refused(tmp_path: Path) -> None:
+    results.predictions(tmp_path, LANGUAGES, SEEDS)
+    path = tmp_path / "predictions" / "lt-sft" / "mood" / "one" / "seed1.csv"
+    path.write_text(path.read_text().replace("0,bad,", "x,bad,", 1))
+    with pytest.raises(DatasetError, match=r"lt-sft/mood/one/seed1\.csv is about other items"):
+        tables.build(tmp_path, tables.Plan.model_validate(results.plan(LANGUAGES, SEEDS)), tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
+def test_methods_scored_on_other_items_are_refused(tmp_path: Path) -> None:
+    """A method's predictions that are older than its test set."""
+    results.predictions(tmp_path, LANGUAGES, [0])
+    path = tmp_path / "predictions" / "lt-sft" / "mood" / "one" / "seed0.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+    with pytest.raises(DatasetError, match=r"lt-sft.* is about other items"):
+        tables.build(tmp_path, tables.Plan.model_validate(results.plan(LANGUAGES, [0])), tmp_path / "tables")

@@ -1,0 +1,250 @@
+"""Both phases of both objectives on two-layer models: what moves, what is stored, and equal bytes of equal runs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pico
+import pytest
+import torch
+
+from deftx import base, loop, sft, training
+from deftx.config import Denoising, LanguageTraining, Phase, TaskTraining
+from deftx.masks import build
+
+OBJECTIVES = ("language", "task")
+K = 400
+
+
+class Trainings:
+    """Trainings of one base model on the same small data."""
+
+    def __init__(self, base: Path, folder: Path) -> None:
+        self.base, self.folder = base, folder
+        self.texts = pico.text(folder / "train.txt"), pico.text(folder / "valid.txt", 10, seed=1)
+        self.rows = pico.rows(folder / "train.csv"), pico.rows(folder / "valid.csv", 8, seed=1)
+
+    def train(self, objective: str, out: str, **changes: Any) -> sft.Vector:
+        """Train and read what is left; `mask`, `start` and `seed` are the job's, all else belongs to the phase."""
+        job = {key: changes.pop(key) for key in ("mask", "start", "seed") if key in changes}
+        settings = {key: changes.pop(key) for key in ("output_embedding", "l1") if key in changes}
+        phase = Phase(**{"max_steps": 3, "batch_size": 8, "learning_rate": 1e-3} | changes)
+        path = self.folder / out
+        wanted = training.Job(self.base, phase, job.pop("seed", 0), path, **job)
+        if objective == "language":
+            recipe = LanguageTraining(block=16, precision="fp32", **settings)
+            training.train_language(wanted, *self.texts, recipe)
+        else:
+            training.train_task(
+                wanted, *self.rows, pico.LABELS, TaskTraining(max_length=16, precision="fp32", **settings)
+            )
+        return sft.load(path)
+
+    def select(self, delta: str, out: str, k: int = K) -> Path:
+        build(self.folder / delta, Denoising(), k, self.folder / out, self.folder / f"{out}.json")
+        return self.folder / out
+
+
+@pytest.fixture(params=["pico_bert", "pico_xlmr"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Trainings:
+    """Trainings of a BERT and of an XLM-R."""
+    return Trainings(request.getfixturevalue(request.param), tmp_path)
+
+
+@pytest.fixture
+def trainings(pico_bert: Path, tmp_path: Path) -> Trainings:
+    return Trainings(pico_bert, tmp_path)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """The encoder's parameters before and after each training, two entries a training; the head's are left out."""
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def fit(model: Any, *arguments: Any) -> Any:
+        seen.append({n: p.detach().clone() for n, p in model.base_model.named_parameters()})
+        record = loop.fit(model, *arguments)
+        seen.append({n: p.detach().clone() for n, p in model.base_model.named_parameters()})
+        return record
+
+    monkeypatch.setattr(training, "fit", fit)
+    return seen
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_delta_is_what_the_model_moved(both: Trainings, watched: list[Any], objective: str) -> None:
+    delta = both.train(objective, "delta")
+    start, end = watched
+    encoder = base.weights(base.read(both.base).location)
+    assert all(torch.equal(start[name], weight) for name, weight in encoder.items())
+    assert delta.dense.keys() == {name for name in encoder if "LayerNorm" not in name}
+    assert "embeddings.word_embeddings.weight" in delta.dense
+    for name in encoder:
+        moved = (end[name] - start[name]).numpy()
+        if "LayerNorm" in name:
+            assert not moved.any()
+        else:
+            np.testing.assert_array_equal(delta.dense[name], moved)
+            assert moved.any() or "position" in name or "token_type" in name or "key.bias" in name
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_sparse_fine_tuning_moves_the_mask_alone(both: Trainings, watched: list[Any], objective: str) -> None:
+    both.train(objective, "delta")
+    mask = both.select("delta", "mask")
+    vector = both.train(objective, "sft", mask=mask)
+    start, end = watched[2:]
+    assert all(torch.equal(watched[0][name], tensor) for name, tensor in start.items() if not name.startswith("pooler"))
+    chosen = sft.load(mask).positions
+    assert vector.entries == K
+    assert vector.metadata.kind == "sft" and vector.metadata.selection is not None
+    for name in sft.load(mask).metadata.shapes:
+        moved = (end[name] - start[name]).flatten().numpy()
+        outside = np.setdiff1d(np.arange(moved.size), chosen[name])
+        assert not moved[outside].any()
+        if len(chosen[name]):
+            np.testing.assert_array_equal(vector.positions[name], chosen[name])
+            np.testing.assert_array_equal(vector.values[name], moved[chosen[name]])
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_equal_runs_leave_equal_bytes(trainings: Trainings, objective: str) -> None:
+    def bytes_of(name: str, **changes: Any) -> tuple[bytes, bytes]:
+        trainings.train(objective, name, evaluate_every=2, **changes)
+        path = trainings.folder / name
+        return path.read_bytes(), path.with_suffix(".json").read_bytes()
+
+    assert bytes_of("delta") == bytes_of("again")
+    assert bytes_of("delta")[0] != bytes_of("other", seed=1)[0]
+    mask = trainings.select("delta", "mask")
+    assert bytes_of("sft", mask=mask) == bytes_of("sft-again", mask=mask)
+
+
+def test_only_a_task_s_head_is_stored_and_it_restarts(trainings: Trainings) -> None:
+    """With a learning rate too small to move it, the head is what it was at the start."""
+    frozen = {"head_learning_rate": 1e-30}
+    delta = trainings.train("task", "delta", **frozen)
+    sparse = trainings.train("task", "sft", mask=trainings.select("delta", "mask"), **frozen)
+    assert delta.metadata.labels == list(pico.LABELS)
+    assert delta.head.keys() == sparse.head.keys() and "classifier.weight" in delta.head
+    for name, value in delta.head.items():
+        np.testing.assert_allclose(sparse.head[name], value, rtol=0, atol=1e-25)
+    other = trainings.train("task", "other", seed=1, **frozen)
+    assert (other.head["classifier.weight"] != delta.head["classifier.weight"]).any()
+    assert not trainings.train("language", "language").head
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_training_starts_on_top_of_a_vector(trainings: Trainings, watched: list[Any], objective: str) -> None:
+    trainings.train("language", "delta")
+    source = trainings.train("language", "source", mask=trainings.select("delta", "mask"))
+    delta = trainings.train(objective, "adapted", start=trainings.folder / "source")
+    start, end = watched[-2:]
+    for name, positions in source.positions.items():
+        expected = watched[0][name].clone()
+        expected.view(-1)[positions] += torch.from_numpy(source.values[name])
+        assert torch.equal(start[name], expected)
+    np.testing.assert_array_equal(
+        delta.dense["embeddings.word_embeddings.weight"],
+        (end["embeddings.word_embeddings.weight"] - start["embeddings.word_embeddings.weight"]).numpy(),
+    )
+    assert len(delta.metadata.start) == 1
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_stopped_training_leaves_the_same_bytes(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch, objective: str, masked: bool
+) -> None:
+    options: dict[str, Any] = {"max_steps": 4, "evaluate_every": 1, "keep": "best"}
+    trainings.train(objective, "whole", **options)
+    if masked:
+        options["mask"] = trainings.select("whole", "mask")
+        trainings.train(objective, "whole", **options)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "advance", stopping_at(2, loop._Run.advance))
+        with pytest.raises(KeyboardInterrupt):
+            trainings.train(objective, "stopped", **options)
+    assert not (trainings.folder / "stopped").exists()
+    assert [p.name for p in trainings.folder.glob(".stopped*")] == [
+        p.name for p in trainings.folder.glob("*.checkpoint")
+    ]
+    trainings.train(objective, "stopped", **options)
+    assert (trainings.folder / "stopped").read_bytes() == (trainings.folder / "whole").read_bytes()
+    assert (trainings.folder / "stopped.json").read_bytes() == (trainings.folder / "whole.json").read_bytes()
+    assert not list(trainings.folder.glob(".*")), "the checkpoint is gone"
+
+
+def stopping_at(step: int, advance: Callable[[Any], float]) -> Callable[[Any], float]:
+    def stopped(run: Any) -> float:
+        if run.step == step:
+            raise KeyboardInterrupt
+        return advance(run)
+
+    return stopped
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "advance", stopping_at(2, loop._Run.advance))
+        with pytest.raises(KeyboardInterrupt):
+            trainings.train("task", "one", seed=1)
+    trainings.train("task", "one", seed=0)
+    trainings.train("task", "two", seed=0)
+    assert (trainings.folder / "one").read_bytes() == (trainings.folder / "two").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["frozen", "trained", "tied"])
+def test_the_output_embedding(both: Trainings, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    models: list[Any] = []
+
+    def fit(model: Any, *arguments: Any) -> Any:
+        models.append(model)
+        return loop.fit(model, *arguments)
+
+    monkeypatch.setattr(training, "fit", fit)
+    delta = both.train("language", "delta", output_embedding=kind)
+    weight, given = models[0].get_output_embeddings().weight, models[0].get_input_embeddings().weight
+    start = base.weights(base.read(both.base).location)["embeddings.word_embeddings.weight"]
+    assert (weight is given) is (kind == "tied")
+    assert torch.equal(weight, start) is (kind == "frozen")
+    assert delta.dense["embeddings.word_embeddings.weight"].any()
+
+
+def test_the_pull_towards_the_start_counts_all_parameters(trainings: Trainings) -> None:
+    """So strong a pull outweighs the gradients, and keeps the delta smaller than without it."""
+    free, pulled = (trainings.train("language", f"l1-{l1}", l1=l1, max_steps=12) for l1 in (0.0, 1e5))
+    sizes = [sum(float(np.abs(d).sum()) for d in vector.dense.values()) for vector in (free, pulled)]
+    assert sizes[1] < sizes[0]
+
+
+def test_an_empty_mask_trains_the_head_alone(trainings: Trainings) -> None:
+    trainings.train("task", "delta")
+    vector = trainings.train("task", "sft", mask=trainings.select("delta", "mask", k=0))
+    assert vector.entries == 0 and vector.head
+
+
+def test_a_base_without_masked_lm_head_gets_a_seeded_one(trainings: Trainings, tmp_path: Path) -> None:
+    from transformers import AutoModel
+
+    description = base.read(trainings.base)
+    AutoModel.from_pretrained(description.location).save_pretrained(tmp_path / "base")
+    base.load_tokenizer(description.location).save_pretrained(tmp_path / "base")
+    base.describe(None, None, str(tmp_path / "base"), tmp_path / "base.json")
+    trainings.base = tmp_path / "base.json"
+    for name in ("one", "two"):
+        trainings.train("language", name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_record_says_what_was_trained(trainings: Trainings) -> None:
+    delta = trainings.train("task", "delta", evaluate_every=2)
+    record = json.loads((trainings.folder / "delta.json").read_text())
+    assert record["steps"] == record["kept_step"] == 3
+    assert [look["step"] for look in record["history"]] == [0, 2, 3]
+    head = sum(value.size for value in delta.head.values())
+    assert record["trained_parameters"] == delta.entries + head

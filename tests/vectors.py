@@ -1,0 +1,73 @@
+"""Small vectors for tests of what stores and adds them."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from deftx import sft
+
+SHAPES = {"layer.weight": [5, 4], "layer.bias": [4], "embeddings.word_embeddings.weight": [30, 20]}
+BASE = "b" * 64
+
+
+def metadata(kind: sft.Kind, **changes: Any) -> sft.Metadata:
+    stated: dict[str, Any] = {
+        "kind": kind,
+        "base": BASE,
+        "base_model": "pico",
+        "shapes": SHAPES,
+        "objective": "masked-lm",
+        "seed": 0,
+        "threads": 1,
+    }
+    return sft.Metadata(**stated | changes)
+
+
+def dense(seed: int = 0, head: bool = False, **changes: Any) -> sft.Vector:
+    """A delta of all parameters."""
+    rng = np.random.default_rng(seed)
+    return sft.Vector(
+        metadata("delta", **changes),
+        dense={name: rng.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()},
+        head={"classifier.weight": rng.normal(size=(2, 4)).astype(np.float32)} if head else {},
+    )
+
+
+def sparse(seed: int = 0, share: float = 0.3, head: bool = False, kind: sft.Kind = "sft", **changes: Any) -> sft.Vector:
+    """An SFT or a mask; every parameter has entries, unless the share is 0."""
+    rng = np.random.default_rng(seed)
+    positions = {n: np.flatnonzero(rng.random(int(np.prod(shape))) < share) for n, shape in SHAPES.items()}
+    values = {n: rng.normal(size=len(p)).astype(np.float32) for n, p in positions.items()}
+    return sft.Vector(
+        metadata(kind, **changes),
+        positions=positions,
+        values=values if kind == "sft" else {},
+        head={"classifier.weight": rng.normal(size=(2, 4)).astype(np.float32)} if head else {},
+    )
+
+
+def sparse_vectors() -> st.SearchStrategy[sft.Vector]:
+    return st.builds(sparse, st.integers(0, 2**32), st.floats(0, 1), st.booleans())
+
+
+def as_dense(vector: sft.Vector) -> dict[str, np.ndarray[Any, Any]]:
+    """What a vector adds to each parameter, in float64."""
+    result = {name: np.zeros(shape) for name, shape in SHAPES.items()}
+    for name, positions in vector.positions.items():
+        for position, value in zip(positions.tolist(), vector.values[name].tolist(), strict=True):
+            result[name].flat[position] = value
+    return result | {name: delta.astype(np.float64) for name, delta in vector.dense.items()}
+
+
+def same(one: sft.Vector, other: sft.Vector) -> bool:
+    """Whether two vectors hold the same, bit for bit."""
+    groups = ("positions", "values", "dense", "head")
+    return one.metadata == other.metadata and all(
+        getattr(one, g).keys() == getattr(other, g).keys()
+        and all(
+            a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+            for a, b in ((getattr(one, g)[n], getattr(other, g)[n]) for n in getattr(one, g))
+        )
+        for g in groups
+    )
