@@ -96,7 +96,8 @@ def save(vector: Vector, path: Path) -> None:
                     "Lower its learning rate and run again"
                 )
             tensors[f"{prefix}.{name}"] = np.ascontiguousarray(array, dtype=np.float32)
-    described = vector.metadata.model_dump(mode="json") | {"checksum": checksum(tensors)}
+    described = vector.metadata.model_dump(mode="json")
+    described["checksum"] = checksum(tensors, described)
     metadata = {"deftx": json.dumps(described, sort_keys=True, ensure_ascii=False)}
     with publish(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
@@ -120,7 +121,7 @@ def load(path: Path) -> Vector:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise _damaged(path, str(error)) from error
-    if checksum(tensors) != expected:
+    if checksum(tensors, metadata.model_dump(mode="json")) != expected:
         raise _damaged(path, "its content does not match its checksum")
     groups: dict[str, dict[str, Array]] = {g: {} for g in ("gaps", "large", "values", "delta", "head")}
     for key, tensor in tensors.items():
@@ -150,9 +151,9 @@ def _positions(groups: dict[str, dict[str, Array]], metadata: Metadata, path: Pa
     return positions
 
 
-def checksum(tensors: dict[str, Array]) -> str:
-    """SHA-256 over names, types, shapes and bytes of tensors, in the order of their names."""
-    digest = hashlib.sha256()
+def checksum(tensors: dict[str, Array], described: dict[str, Any]) -> str:
+    """SHA-256 over the metadata and the names, types, shapes and bytes of tensors, in the order of their names."""
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
