@@ -92,7 +92,7 @@ def fetch(
 ) -> None:
     """Fetch a pinned raw file, from the mirror if it holds it."""
     from deftx import sources
-    from deftx.config import File
+    from deftx.settings import File
 
     sources.fetch(parsed(File, file), out, mirror)
 
@@ -110,7 +110,7 @@ def corpus(
 ) -> None:
     """Clean a language's text and split it into train and valid."""
     from deftx import corpora, datasets, testbed
-    from deftx.config import Corpus
+    from deftx.settings import Corpus
 
     if family is not None:
         spoken = parsed(testbed.Variety, settings)
@@ -143,7 +143,7 @@ def dataset(
 ) -> None:
     """Bring labelled data into one layout: a CSV file with id, text, pair and label."""
     from deftx import datasets, testbed
-    from deftx.config import DatasetSettings
+    from deftx.settings import DatasetSettings
 
     kind = parsed(DatasetSettings, settings)
     if raw is not None:
@@ -173,7 +173,7 @@ def base(
 ) -> None:
     """Describe the base model in base.json; pretrain a tiny one first where the settings say so."""
     from deftx import base as base_model
-    from deftx.config import Base as BaseSettings
+    from deftx.settings import Base as BaseSettings
 
     chosen = parsed(BaseSettings, settings)
     location = base_model.where(chosen.model) if chosen.model else str(out.parent / "base")
@@ -203,7 +203,7 @@ def train(
 ) -> None:
     """Train a delta (full fine-tuning) or, with a mask, an SFT (sparse fine-tuning)."""
     from deftx import training
-    from deftx.config import LanguageTraining, Phase, TaskTraining
+    from deftx.settings import LanguageTraining, Phase, TaskTraining
 
     job = training.Job(base, parsed(Phase, phase), seed, out, mask, start)
     if labels is None:
@@ -222,7 +222,7 @@ def mask(
 ) -> None:
     """Choose the entries sparse fine-tuning may move."""
     from deftx import masks
-    from deftx.config import Denoising
+    from deftx.settings import Denoising
 
     masks.build(delta, parsed(Denoising, selection), _budget(k), out, report)
 

@@ -1,7 +1,7 @@
 """The experiment: every key of a configuration file, validated and described.
 
 `load` reads a YAML file, `validate` checks a mapping Snakemake has already read. The JSON schema and the
-table in config/README.md are generated from the descriptions here (`deftx schema`).
+table in config/README.md are generated from the descriptions here and in `deftx.settings` (`deftx schema`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,89 +9,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
 from deftx.errors import ConfigError
+from deftx.settings import (
+    Base,
+    Corpus,
+    DatasetSettings,
+    Denoising,
+    File,
+    LanguageTraining,
+    Name,
+    Phase,
+    Strict,
+    TaskTraining,
+)
 from deftx.testbed import Family, Variety
-
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
-
-
-def _is_name(value: str) -> str:
-    import re
-
-    if not re.match(NAME, value) or value == "base":
-        raise ValueError(
-            f"{value!r} cannot be part of a file name here: use letters, digits, '_', '.', '-' (and not 'base')"
-        )
-    return value
-
-
-Name = Annotated[str, AfterValidator(_is_name)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """A block of the configuration: an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class File(Strict):
-    """A raw file: one on this machine, or a pinned one that is fetched (or taken from the mirror)."""
-
-    path: str
-    """Path on this machine; or, with `repository`, inside that repository."""
-    repository: str | None = None
-    """GitHub repository, `owner/name`; needs `commit` and `sha256`."""
-    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = None
-    """Commit of the repository, 40 hex digits."""
-    url: str | None = None
-    """Any other address; needs `sha256`. `path` is then the name inside the mirror."""
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """SHA-256 of the file (before compression where the mirror holds it gzipped)."""
-
-    @model_validator(mode="after")
-    def _pinned(self) -> "File":
-        if self.repository and not self.commit:
-            raise ValueError("a file of a repository needs its commit")
-        if (self.repository or self.url) and not self.sha256:
-            raise ValueError("a file from the network needs its sha256")
-        return self
-
-    @property
-    def remote(self) -> bool:
-        """Whether the file has to be fetched."""
-        return bool(self.repository or self.url)
-
-
-class CorpusFile(File):
-    """A raw file of unlabelled text: plain text, or one column of a CSV or TSV file (gz or not)."""
-
-    column: str | None = None
-    """Column of a CSV or TSV file that holds the text; without it every line is text."""
-
-
-class Corpus(Strict):
-    """Unlabelled text of a language."""
-
-    files: Annotated[tuple[CorpusFile, ...], Field(min_length=1)]
-    """Raw files, read in this order."""
-    min_words: Annotated[int, Field(ge=1)] = 2
-    """Lines of fewer words are dropped."""
-    valid: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of the lines held out, chosen by a hash of the line."""
-    min_lines: Annotated[int, Field(ge=2)] = 100
-    """Fewer clean lines than this are refused."""
 
 
 class Language(Strict):
@@ -109,36 +42,6 @@ class Language(Strict):
         if self.corpus and self.testbed:
             raise ValueError("a language has either a corpus or a testbed entry, not both")
         return self
-
-
-class NearCopies(Strict):
-    """Which rows of a dataset are dropped because another dataset holds nearly the same text."""
-
-    dataset: Name
-    """The other dataset (all its splits)."""
-    languages: tuple[Name, ...]
-    """Its languages to compare with."""
-    similarity: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Rows at least this similar go: Dice coefficient of the sets of character trigrams of letters and digits."""
-
-
-class DatasetSettings(Strict):
-    """How labelled data is read."""
-
-    layout: Literal["nusax", "smsa", "americasnli", "csv", "testbed"]
-    """Where files lie and how they are read; `csv` takes `files`."""
-    text: str = "text"
-    """For `csv`: the column with the text."""
-    pair: str | None = None
-    """For `csv`: the column with the second text (inference: the hypothesis)."""
-    label: str = "label"
-    """For `csv`: the column with the label."""
-    labels: dict[str, str] = {}
-    """Renames labels; labels not named stay as they are."""
-    train_rows_per_label: Annotated[int, Field(gt=0)] | None = None
-    """At most so many rows of each label in the split `train`, chosen by a hash of the text; balances labels."""
-    drop_near_copies: NearCopies | None = None
-    """Drop rows that another dataset holds, so that no evaluation sentence is trained on."""
 
 
 class Dataset(DatasetSettings):
@@ -176,68 +79,6 @@ class Task(Strict):
     """Languages scored without having had labels; the source language is scored besides where `test` has it."""
 
 
-class Phase(Strict):
-    """How long and how fast one training phase runs."""
-
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the training examples; without it `max_steps` decides."""
-    min_steps: Annotated[int, Field(ge=0)] = 0
-    """At least so many optimizer steps."""
-    max_steps: Annotated[int, Field(gt=0)] | None = None
-    """At most so many optimizer steps."""
-    batch_size: Annotated[int, Field(gt=0)] = 8
-    """Examples per optimizer step."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    """Peak learning rate of AdamW; it falls linearly to 0."""
-    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Peak learning rate of the head; without it, that of the rest."""
-    warmup: Share = 0.0
-    """Share of the steps over which the learning rate rises linearly from 0."""
-    evaluate_every: Annotated[int, Field(gt=0)] | None = None
-    """Optimizer steps between two looks at held-out data; without it only the end is looked at."""
-    keep: Literal["best", "last"] = "last"
-    """Which of the looked-at states is kept, by held-out loss (masked-LM) or macro-F1 (classification)."""
-
-    @model_validator(mode="after")
-    def _bounded(self) -> "Phase":
-        if self.epochs is None and self.max_steps is None:
-            raise ValueError("a phase needs epochs, max_steps or both")
-        return self
-
-
-class Training(Strict):
-    """Settings of a training that both objectives share."""
-
-    l1: Annotated[float, Field(ge=0)] = 0.0
-    """Pull towards the start: l1 x sum |theta - theta_start| / number of all parameters of the model."""
-    freeze_layer_norm: bool = True
-    """Keep the parameters of layer normalisation as they are."""
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients are scaled down to this norm."""
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """Arithmetic of the forward pass; bf16 falls back to fp32 on hardware without it."""
-
-
-class LanguageTraining(Training):
-    """Settings of masked-LM training on a language's text."""
-
-    block: Annotated[int, Field(ge=8)] = 256
-    """Length of a training example in tokens."""
-    packed: bool = True
-    """Whether lines are concatenated and cut into blocks; otherwise each line is an example, cut at `block`."""
-    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Share of the tokens that are predicted."""
-    output_embedding: Literal["frozen", "trained", "tied"] = "frozen"
-    """The output embedding: untied from the input and frozen; untied, trained and thrown away; or tied to the input."""
-
-
-class TaskTraining(Training):
-    """Settings of the training of a classification task."""
-
-    max_length: Annotated[int, Field(ge=8)] = 128
-    """Texts are cut to so many tokens."""
-
-
 class LanguageRecipe(LanguageTraining):
     """Masked-LM training in two phases."""
 
@@ -256,34 +97,6 @@ class TaskRecipe(TaskTraining):
     """Sparse fine-tuning of the masked entries."""
 
 
-class VarianceRank(Strict):
-    """The smallest rank whose squared singular values sum to this share of all."""
-
-    variance: Annotated[float, Field(gt=0, le=1)]
-    """Share of the sum of squared singular values."""
-
-
-class UniformRank(Strict):
-    """One rank for all matrices; smaller matrices are kept whole."""
-
-    uniform: Annotated[int, Field(ge=1)]
-    """The rank."""
-
-
-def _rank_kind(value: Any) -> str:
-    if isinstance(value, (VarianceRank, UniformRank)):
-        return "variance" if isinstance(value, VarianceRank) else "uniform"
-    if isinstance(value, Mapping):
-        return "uniform" if "uniform" in value else "variance"
-    return "rule"
-
-
-Rank = Annotated[
-    Annotated[Literal["none", "gavish-donoho"], Tag("rule")]
-    | Annotated[VarianceRank, Tag("variance")]
-    | Annotated[UniformRank, Tag("uniform")],
-    Discriminator(_rank_kind),
-]
 Budget = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, le=1, strict=True)]
 
 
@@ -294,17 +107,6 @@ class Budgets(Strict):
     """For language vectors."""
     task: Budget
     """For task vectors."""
-
-
-class Denoising(Strict):
-    """How a delta is denoised before its largest entries are chosen."""
-
-    rank: Rank = "none"
-    """`none` (LT-SFT), `variance: x`, `uniform: r`, or `gavish-donoho`."""
-    keep: Share = 0.05
-    """Share of each matrix' residual entries that survive the denoising."""
-    embeddings: bool = True
-    """Whether embedding matrices are denoised too."""
 
 
 class Selection(Denoising):
@@ -349,52 +151,6 @@ class Method(Strict):
     def adapts_source(self) -> bool:
         """Whether the task is trained on top of the source language's vector."""
         return self.language != "none" if self.source_adaptation is None else self.source_adaptation
-
-
-class Pretraining(Strict):
-    """A tiny encoder trained by the workflow itself on some of the languages."""
-
-    languages: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """Languages it sees."""
-    layers: Annotated[int, Field(ge=1)] = 2
-    """Transformer layers."""
-    hidden: Annotated[int, Field(ge=4)] = 96
-    """Width; a multiple of `heads`."""
-    heads: Annotated[int, Field(ge=1)] = 4
-    """Attention heads."""
-    intermediate: Annotated[int, Field(ge=4)] | None = None
-    """Width of the feed-forward part; without it four times `hidden`."""
-    dropout: Share = 0.1
-    """Dropout, in training here and in everything trained from this base."""
-    initializer_range: Annotated[float, Field(gt=0)] = 0.02
-    """Standard deviation of the first weights."""
-    block: Annotated[int, Field(ge=8)] = 64
-    """Length of a training example in tokens."""
-    packed: bool = True
-    """Whether lines are concatenated and cut into blocks; otherwise each line is an example, cut at `block`."""
-    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Share of the tokens that are predicted."""
-    phase: Phase
-    """Length and speed of the training."""
-    seed: int = 0
-    """Seed of the weights and of the order of the examples."""
-
-
-class Base(Strict):
-    """The pretrained encoder everything starts from."""
-
-    model: str | None = None
-    """Hub id or local folder of a masked-LM checkpoint; the environment variable DEFTX_BASE goes first."""
-    revision: str | None = None
-    """Commit on the hub."""
-    pretrain: Pretraining | None = None
-    """Instead of `model`: train a tiny one."""
-
-    @model_validator(mode="after")
-    def _one(self) -> "Base":
-        if (self.model is None) == (self.pretrain is None):
-            raise ValueError("base needs either `model` or `pretrain`")
-        return self
 
 
 class Seeds(Strict):
@@ -446,7 +202,7 @@ class Experiment(Strict):
     """Tasks by name."""
     recipe: Recipe
     """How vectors are trained."""
-    selections: dict[Name, Selection] = {}
+    selections: dict[Name, Selection] = {}  # noqa: RUF012 (pydantic copies defaults)
     """Ways to choose a mask, by name."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """Methods by name, in the order of tables and figures."""

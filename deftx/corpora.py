@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deftx.config import Corpus, CorpusFile
 from deftx.errors import CorpusError
 from deftx.files import write_gzip, write_json
+from deftx.settings import Corpus, CorpusFile
 from deftx.sources import delimiter_of, read_table, read_text
 
 

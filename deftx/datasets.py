@@ -14,9 +14,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from deftx.config import Dataset, DatasetSettings, File, NearCopies
+from deftx.config import Dataset
 from deftx.errors import DatasetError
 from deftx.files import write_json, write_text
+from deftx.settings import DatasetSettings, File, NearCopies
 from deftx.sources import delimiter_of, read_table
 
 Row = dict[str, str]

@@ -13,8 +13,8 @@ from math import ceil, pi, sqrt
 import torch
 from torch import Tensor
 
-from deftx.config import Rank, UniformRank
 from deftx.errors import DeltaError
+from deftx.settings import Rank, UniformRank
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from deftx import checkpoints
-from deftx.config import Phase, Training
 from deftx.errors import DeltaError
 from deftx.objectives import Batch, Objective
 from deftx.optim import AllEntries, Entries, MaskedEntries
+from deftx.settings import Phase, Training
 
 CHECKPOINT_SECONDS = 120.0
 LOG_SECONDS = 30.0

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from deftx import sft
-from deftx.config import Denoising, Rank
 from deftx.denoise import Denoised, denoise
 from deftx.errors import DeltaError, VectorError
 from deftx.files import write_json
 from deftx.provenance import threads
+from deftx.settings import Denoising, Rank
 
 BIN_BITS = 15  # a magnitude's upper 16 of 31 bits name its bin
 

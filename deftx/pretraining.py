@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from deftx.config import Pretraining, Training
 from deftx.loop import fit
 from deftx.objectives import MaskedLM
 from deftx.optim import AllEntries
 from deftx.provenance import threads
+from deftx.settings import Pretraining, Training
 from deftx.sources import read_text
 
 if TYPE_CHECKING:

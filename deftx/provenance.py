@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-OUTSIDE = {"deftx.cli", "deftx.config", "deftx.provenance"}
+OUTSIDE = {"deftx.cli", "deftx.config", "deftx.provenance", "deftx.settings"}
 """Modules whose effect on a result arrives through a job's parameters."""
 
 

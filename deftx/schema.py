@@ -1,4 +1,4 @@
-"""The configuration's JSON schema and its manual, generated from the descriptions in `deftx.config`."""
+"""The JSON schema and the key table of the manual, generated from `deftx.config` and `deftx.settings`."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def build(folder: Path, check: bool) -> None:
     }
     for path, content in files.items():
         if check and (not path.is_file() or path.read_text(encoding="utf-8") != content):
-            raise ConfigError(f"{path} is not what deftx/config.py describes; run: deftx schema")
+            raise ConfigError(f"{path} is not what deftx/config.py and deftx/settings.py describe; run: deftx schema")
         if not check:
             write_text(path, content)
 

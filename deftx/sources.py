@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from deftx.config import File
 from deftx.errors import SourceError
 from deftx.files import publish
+from deftx.settings import File
 
 CHUNK = 1 << 20
 TIMEOUT = 60  # seconds without a byte

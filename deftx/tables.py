@@ -119,12 +119,8 @@ def _scores(
             by_seed = np.mean([[float(score(t.gold, row)) for row in t.ours] for t in some], axis=0)
             low, high = statistics.interval(some, plan.metric)
             rows.append(
-                {
-                    "task": name,
-                    "method": method,
-                    "title": plan.methods[method],
-                    "language": language,
-                    "name": plan.languages.get(language, "mean of targets"),
+                _keys(name, method, language, plan)
+                | {
                     "score": by_seed.mean(),
                     "sd": by_seed.std(ddof=1) if len(by_seed) > 1 else float("nan"),
                     "low": low,
@@ -136,6 +132,17 @@ def _scores(
                 }
             )
     return rows
+
+
+def _keys(task: str, method: str, language: str, plan: Plan) -> dict[str, str]:
+    """The columns that say which cell a row is about."""
+    return {
+        "task": task,
+        "method": method,
+        "title": plan.methods[method],
+        "language": language,
+        "name": plan.languages.get(language, "mean of targets"),
+    }
 
 
 def _p(
@@ -171,12 +178,8 @@ def _gains(
             total = sum(statistics.difference(t, plan.metric, i, i, i) for t, i in zip(trials, items, strict=True))
             low, high = statistics.interval(trials, plan.metric)
             rows.append(
-                {
-                    "task": name,
-                    "method": method,
-                    "title": plan.methods[method],
-                    "language": language,
-                    "name": plan.languages.get(language, "mean of targets"),
+                _keys(name, method, language, plan)
+                | {
                     "gain": total / sum(len(t.ours) for t in trials),
                     "low": low,
                     "high": high,

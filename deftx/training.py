@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from deftx import base as base_model
 from deftx import checkpoints, sft
 from deftx.composition import add
-from deftx.config import LanguageTraining, Phase, TaskTraining, Training
 from deftx.datasets import check_labels
 from deftx.datasets import load as load_rows
 from deftx.files import write_json
 from deftx.loop import Record, entries_of, fit
 from deftx.objectives import Classification, MaskedLM, Objective
 from deftx.provenance import code_of, threads, versions
+from deftx.settings import LanguageTraining, Phase, TaskTraining, Training
 from deftx.sources import read_text, sha256_of
 
 

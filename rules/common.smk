@@ -11,7 +11,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
 from deftx import datasets
-from deftx.config import Experiment, File, validate
+from deftx.config import Experiment, validate
+from deftx.settings import File
 from deftx.errors import DeftxError
 from deftx.provenance import code_of, fingerprint
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deftx.config import Corpus, CorpusFile
 from deftx.corpora import Statistics, build, clean, is_valid, key, read_lines
 from deftx.errors import CorpusError, SourceError
+from deftx.settings import Corpus, CorpusFile
 
 LINES = st.lists(st.text("aAbé̀ .,!ß1\t ", max_size=12))
 NOTHING: set[str] = set()

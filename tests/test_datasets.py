@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deftx.config import Dataset, NearCopies
+from deftx.config import Dataset
 from deftx.datasets import (
     LAYOUTS,
     Layout,
@@ -26,6 +26,7 @@ from deftx.datasets import (
     without_near_copies,
 )
 from deftx.errors import DatasetError, SourceError
+from deftx.settings import NearCopies
 
 LABELS = ["negative", "neutral", "positive"]
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deftx.config import Rank, UniformRank, VarianceRank
 from deftx.denoise import chosen_rank, denoise, hard_threshold
 from deftx.errors import DeltaError
+from deftx.settings import Rank, UniformRank, VarianceRank
 
 RULES: list[Rank] = ["none", "gavish-donoho", UniformRank(uniform=2), VarianceRank(variance=0.6)]
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score
 
 from deftx import base, composition, evaluation, sft, training
-from deftx.config import Denoising, LanguageTraining, Phase, TaskTraining
 from deftx.errors import DatasetError, VectorError
 from deftx.masks import build
+from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
 
 LABELS = ("negative", "neutral", "positive")
 PHASE = Phase(max_steps=2, batch_size=8, learning_rate=1e-2)

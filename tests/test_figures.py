@@ -7,8 +7,8 @@ import vectors
 
 import results
 from deftx import figures, overlap, sft, tables
-from deftx.config import Denoising, Rank, VarianceRank
 from deftx.masks import build
+from deftx.settings import Denoising, Rank, VarianceRank
 
 NAMES = ("density", "gains", "overlap", "scores", "spectra")
 LAYERS = {

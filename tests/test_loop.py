@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from deftx import loop
-from deftx.config import Phase, Training
 from deftx.errors import DeltaError
 from deftx.objectives import Batch
 from deftx.optim import AllEntries
+from deftx.settings import Phase, Training
 
 RECIPE = Training(precision="fp32", l1=0.1)
 

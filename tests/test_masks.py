@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from deftx import sft
-from deftx.config import Denoising, UniformRank, VarianceRank
 from deftx.errors import DeltaError, VectorError
 from deftx.masks import build, largest, select
+from deftx.settings import Denoising, UniformRank, VarianceRank
 
 Delta = dict[str, Tensor]
 FEW_MAGNITUDES = st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, -0.5, 1e-40, -1e-40, 3e38])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deftx.config import File
 from deftx.errors import SourceError
+from deftx.settings import File
 from deftx.sources import address, fetch, in_mirror
 
 TEXT = b"a line of text\n" * 1000

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from deftx import base, loop, sft, training
-from deftx.config import Denoising, LanguageTraining, Phase, TaskTraining
 from deftx.masks import build
+from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
 
 OBJECTIVES = ("language", "task")
 K = 400
