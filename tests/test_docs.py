@@ -1,0 +1,34 @@
+"""The tables of docs/nusax-cpu.md are those its stored predictions and records give."""
+
+import json
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from deftx import tables
+
+DOCS = Path(__file__).parent.parent / "docs"
+DATA = DOCS / "data/nusax-cpu"
+
+
+def test_the_nusax_page_shows_what_its_data_give(tmp_path: Path) -> None:
+    plan = TypeAdapter(tables.Plan).validate_python(json.loads((DATA / "plan.json").read_text()))
+    tables.build(DATA, plan, tmp_path)
+    page = (DOCS / "nusax-cpu.md").read_text()
+    rows = [line for line in (tmp_path / "sentiment.md").read_text().splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(plan.methods)
+    for row in rows:
+        assert row in page
+
+
+def test_a_score_of_the_nusax_page_by_hand() -> None:
+    """Macro-F1 from the confusion matrix, without the code that made the table."""
+    path = DATA / "predictions/deft-x/sentiment/ace/seed0.csv"
+    pairs = [tuple(line.split(",")[1:3]) for line in path.read_text().splitlines()[1:]]
+    labels = {gold for gold, _ in pairs}
+    scores = []
+    for label in labels:
+        hit = sum(gold == guess == label for gold, guess in pairs)
+        scores.append(2 * hit / (sum(g == label for g, _ in pairs) + sum(p == label for _, p in pairs)))
+    stored = json.loads((DATA / "scores/deft-x/sentiment/ace/seed0.json").read_text())["macro_f1"]
+    assert abs(100 * sum(scores) / len(labels) - stored) < 1e-9
