@@ -3,10 +3,14 @@
 A mask is the k entries of largest magnitude over all maskable parameters together
 (Ansell et al. 2022, section 3.1), taken from the raw delta (LT-SFT) or from the denoised one
 (DeFT-X, Simon & Jyothi 2025, section 3.2). It is kept as flat indices per parameter, ascending.
+
+A delta is read one parameter at a time, as often as needed, and never held whole.
 """
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,66 +18,53 @@ import torch
 from torch import Tensor
 
 from deftx import sft
-from deftx.denoise import Denoised, denoise
+from deftx.denoise import check_finite, denoise
 from deftx.errors import DeltaError, VectorError
 from deftx.files import write_json
+from deftx.layout import Expanded, Layout
 from deftx.provenance import threads
-from deftx.settings import Denoising, Rank
-
-BIN_BITS = 15  # a magnitude's upper 16 of 31 bits name its bin
+from deftx.ranking import CHUNK, Cut, cut
+from deftx.scratch import Scratch
+from deftx.settings import Denoising
 
 
 def largest(delta: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:
     """The k entries of largest magnitude, as flat int64 indices by parameter name, ascending.
 
-    A histogram of the magnitudes' bit patterns finds the bin of the k-th largest, then that bin alone
-    is sorted, so beside `delta` only one parameter's worth of memory is needed.
-    Ties go to the earlier parameter and the lower index, so exactly k entries come back.
+    Ties go to the earlier parameter and the lower index, so exactly k entries come back. The mapping is gone through
+    three times and one tensor of it is used at a time, so it may read them from a file.
 
     Args:
         delta: float32 tensors of any shape by parameter name, in the base's order, all finite.
         k: 0 <= k <= number of entries.
     Raises:
-        DeltaError: k is out of range.
+        DeltaError: k is out of range, or an entry is NaN or infinite.
     """
-    total = sum(tensor.numel() for tensor in delta.values())
-    if not 0 <= k <= total:
-        raise DeltaError(
-            f"the budget k = {k:,} does not fit: the model has {total:,} maskable entries. "
-            "Lower k in the selection, or give a share of the entries such as 0.05"
-        )
+    if k < 0:
+        raise DeltaError(f"the budget k = {k:,} is negative; give the number of maskable entries to choose")
     if k == 0:
         return {name: torch.empty(0, dtype=torch.int64) for name in delta}
-    threshold, ties_left = _threshold(delta, k)
-    indices = {}
-    for name, tensor in delta.items():
-        bits = _magnitude_bits(tensor)
-        chosen = bits > threshold
-        ties = (bits == threshold).nonzero().flatten()[:ties_left]
-        chosen[ties] = True
-        ties_left -= len(ties)
-        indices[name] = chosen.nonzero().flatten()
-    return indices
+    try:
+        below = cut(delta.values, k)
+    except DeltaError:
+        for name, tensor in delta.items():  # names the parameter, if one is the reason
+            check_finite(tensor, name)
+        raise
+    return {name: _picked(tensor.flatten(), below) for name, tensor in delta.items()}
 
 
-def _threshold(delta: Mapping[str, Tensor], k: int) -> tuple[int, int]:
-    """The bit pattern of the k-th largest magnitude, and how many entries equal to it are in."""
-    counts = torch.zeros(1 << (31 - BIN_BITS), dtype=torch.int64)
-    for tensor in delta.values():
-        counts += torch.bincount(_magnitude_bits(tensor) >> BIN_BITS, minlength=len(counts))
-    from_top = counts.flip(0).cumsum(0).flip(0)  # entries in this bin or above
-    pivot = int((from_top >= k).sum()) - 1
-    wanted = k - (int(from_top[pivot + 1]) if pivot + 1 < len(counts) else 0)
-    in_pivot = torch.cat(
-        [bits[(bits >> BIN_BITS) == pivot] for bits in (_magnitude_bits(tensor) for tensor in delta.values())]
-    )
-    threshold = int(in_pivot.sort(descending=True).values[wanted - 1])
-    return threshold, wanted - int((in_pivot > threshold).sum())
+def _picked(flat: Tensor, below: Cut) -> Tensor:
+    chunks = zip(range(0, len(flat), CHUNK), flat.split(CHUNK), strict=False)
+    found = [below.picked(chunk).nonzero().flatten() + first for first, chunk in chunks]
+    return torch.cat(found) if found else torch.empty(0, dtype=torch.int64)
 
 
-def _magnitude_bits(tensor: Tensor) -> Tensor:
-    """|x| of float32 as int32 in the same order: the bit pattern without the sign."""
-    return tensor.float().flatten().view(torch.int32) & 0x7FFFFFFF
+@dataclass(frozen=True)
+class Seen:
+    """What the denoising saw of a parameter: its singular values and the rank kept, where it is a matrix it cut."""
+
+    singular_values: Tensor
+    rank: int | None
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class Mask:
     """A mask, and for each parameter what the denoising saw."""
 
     indices: dict[str, Tensor]
-    denoised: dict[str, Denoised]
+    seen: dict[str, Seen]
 
     @property
     def k(self) -> int:
@@ -89,32 +80,56 @@ class Mask:
         return sum(len(i) for i in self.indices.values())
 
 
-def select(delta: Mapping[str, Tensor], selection: Denoising, k: int | float) -> Mask:
+def select(
+    delta: Mapping[str, Tensor],
+    selection: Denoising,
+    k: int,
+    layout: Layout | None = None,
+    denoised: MutableMapping[str, Tensor] | None = None,
+) -> Mask:
     """The mask of a delta by a selection: denoise each parameter, then take the k largest entries.
 
     Args:
-        delta: float32 tensors by parameter name, all maskable parameters of the model.
+        delta: float32 tensors by parameter name, all maskable parameters of the model in the base's order. One is used
+            at a time; each is read once to be denoised, and three times to choose from where it was not cut.
         selection: rank rule, kept share, whether embeddings are denoised.
-        k: a number of entries (int), or a share of all entries (float, rounded to the nearest entry).
+        k: number of entries.
+        layout: where entries lie, if `delta` lacks rows of zeros.
+        denoised: where the denoised matrices are put, and read from three times; without it, memory.
     Raises:
         DeltaError: a delta holds NaN or infinity, or k does not fit.
     """
-    denoised = {}
-    for name, tensor in delta.items():
-        rank: Rank = "none" if _is_embedding(name) and not selection.embeddings else selection.rank
-        denoised[name] = denoise(tensor, rank, selection.keep, name)
-    total = sum(tensor.numel() for tensor in delta.values())
-    budget = k if isinstance(k, int) else round(k * total)
-    return Mask(largest({n: d.values for n, d in denoised.items()}, budget), denoised)
+    layout = layout or Layout({})
+    seen = dict.fromkeys(delta, Seen(torch.empty(0), None))
+    cuts: MutableMapping[str, Tensor] = {} if denoised is None else denoised
+    for name in delta if selection.rank != "none" else ():
+        if selection.embeddings or not is_embedding(name):
+            tensor = delta[name].to(device())
+            result = denoise(tensor, selection.rank, selection.keep, name, layout.shapes.get(name))
+            seen[name] = Seen(result.singular_values, result.rank)
+            if result.values is not tensor:
+                cuts[name] = result.values.cpu()
+    stored = ChainMap(cuts, delta)  # type: ignore[arg-type]
+    if layout.rows and k > sum(int(tensor.count_nonzero()) for tensor in stored.values()):
+        return Mask(largest(Expanded(stored, layout), k), seen)  # zeros are chosen, also such as are not stored
+    return Mask({name: layout.positions(name, indices) for name, indices in largest(stored, k).items()}, seen)
 
 
-def _is_embedding(name: str) -> bool:
+def is_embedding(name: str) -> bool:
+    """Whether a parameter is one of the embedding matrices."""
     return "embeddings." in name
+
+
+def device() -> torch.device:
+    """Where matrices are decomposed: a GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def build(delta: Path, selection: Denoising, k: int | float, out: Path, report: Path) -> Mask:
     """Select a mask from a delta's file; writes the mask, and per parameter what the selection saw.
 
+    k is a number of entries (int), or a share of all entries (float, rounded to the nearest entry). While it runs,
+    denoised matrices lie in a temporary file beside `out`, 4 bytes per entry.
     The report lists for every parameter its shape, how many entries were chosen, and for denoised matrices the
     singular values and the rank that was kept.
 
@@ -126,21 +141,25 @@ def build(delta: Path, selection: Denoising, k: int | float, out: Path, report: 
     source = sft.load(delta)
     if source.metadata.kind != "delta":
         raise VectorError(f"{delta} is a {source.metadata.kind}; a mask is selected from a delta")
-    mask = select({name: torch.from_numpy(d) for name, d in source.dense.items()}, selection, k)
+    shapes = source.metadata.shapes
+    budget = k if isinstance(k, int) else round(k * sum(map(prod, shapes.values())))
+    tensors = {name: torch.from_numpy(d) for name, d in source.dense.items()}
+    with Scratch(out.parent) as denoised:
+        mask = select(tensors, selection, budget, Layout(shapes), denoised)
     settings = selection.model_dump(mode="json") | {"k": mask.k}
     metadata = source.metadata.model_copy(update={"kind": "mask", "selection": settings})
     positions = {name: indices.numpy() for name, indices in mask.indices.items()}
     sft.save(sft.Vector(metadata, positions=positions), out)
-    write_json(report, {name: _seen(mask, name, source.metadata.shapes[name]) for name in positions})
+    write_json(report, {name: _reported(mask, name, shape) for name, shape in shapes.items()})
     return mask
 
 
-def _seen(mask: Mask, name: str, shape: list[int]) -> dict[str, Any]:
-    denoised = mask.denoised[name]
+def _reported(mask: Mask, name: str, shape: list[int]) -> dict[str, Any]:
+    seen = mask.seen[name]
     return {
         "shape": shape,
-        "entries": denoised.values.numel(),
+        "entries": prod(shape),
         "chosen": len(mask.indices[name]),
-        "rank": denoised.rank,
-        "singular_values": [float(f"{s:.6g}") for s in denoised.singular_values.tolist()],
+        "rank": seen.rank,
+        "singular_values": [float(f"{s:.6g}") for s in seen.singular_values.tolist()],
     }

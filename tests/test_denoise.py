@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deftx.denoise import chosen_rank, denoise, hard_threshold
+from deftx import denoise as stage
+from deftx.denoise import TOLERANCE, chosen_rank, denoise, hard_threshold, projection_error, spectrum
 from deftx.errors import DeltaError
 from deftx.settings import Rank, UniformRank, VarianceRank
 
@@ -119,3 +120,83 @@ def test_what_is_not_finite_is_refused_by_name(bad: float, rank: Rank, shape: tu
     delta[4] = bad
     with pytest.raises(DeltaError, match=r"layer\.0\.dense\.weight"):
         denoise(delta.view(shape), rank, 1.0, "layer.0.dense.weight")
+
+
+def with_spectrum(rows: int, columns: int, singular: Tensor, seed: int = 0) -> Tensor:
+    """A float32 matrix of given singular values."""
+    left, right = (torch.linalg.qr(random_matrix(n, len(singular), seed + n).double()).Q for n in (rows, columns))
+    return ((left * singular.double()) @ right.T).float()
+
+
+SPECTRA = {
+    "random": None,
+    "decaying": torch.logspace(0, -7, 96),
+    "slowly decaying": 1 / torch.arange(1, 97).sqrt(),
+    "rank-deficient": torch.cat([torch.linspace(2, 1, 20), torch.zeros(76)]),
+}
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (700, 96), (96, 700), (5000, 96)])
+@pytest.mark.parametrize("kind", SPECTRA)
+@pytest.mark.parametrize("r", [1, 17, 60])
+def test_low_rank_part_against_float64(shape: tuple[int, int], kind: str, r: int) -> None:
+    singular = SPECTRA[kind]
+    delta = random_matrix(*shape, 0) if singular is None else with_spectrum(*shape, singular)
+    left, s, right = torch.linalg.svd(delta.double(), full_matrices=False)
+    expected = (left[:, :r] * s[:r]) @ right[:r]
+    found = denoise(delta, UniformRank(uniform=r), 0.0)
+    assert float((found.values - expected).norm() / expected.norm()) < 1e-4
+    np.testing.assert_allclose(found.singular_values, s, rtol=1e-6, atol=1e-7 * float(s[0]))
+
+
+@pytest.mark.parametrize("kind", SPECTRA)
+def test_entries_selected_as_in_float64(kind: str) -> None:
+    singular = SPECTRA[kind]
+    delta = random_matrix(700, 96, 0) if singular is None else with_spectrum(700, 96, singular)
+    denoised = denoise(delta, UniformRank(uniform=15), 0.05).values.double().flatten()
+    reference = torch.from_numpy(plain(delta, 15, 0.05)).flatten()
+    k = delta.numel() // 20
+    chosen, expected = (set(t.abs().argsort(descending=True)[:k].tolist()) for t in (denoised, reference))
+    assert len(chosen & expected) >= 0.999 * k
+
+
+@given(matrices(), st.floats(0.05, 0.95))
+def test_a_rank_by_variance_differs_from_float64_only_at_its_threshold(delta: Tensor, share: float) -> None:
+    energy = torch.linalg.svdvals(delta.double()).square()
+    reached = (energy.cumsum(0) / energy.sum()).tolist()
+    exact = next(r for r, value in enumerate(reached, 1) if value >= share or r == len(reached))
+    found = denoise(delta, VarianceRank(variance=share), 0.0).rank
+    assert found == exact or min(abs(value - share) for value in reached) < 1e-5
+
+
+def test_nearly_equal_singular_values_are_told_apart_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where directions r and r + 1 are not resolved by the Gram matrix, the matrix itself is decomposed."""
+    delta = with_spectrum(60, 20, torch.cat([torch.full((10,), 1.0), torch.linspace(0.9, 0.1, 10)]))
+    assert projection_error(spectrum(delta)[0].sqrt(), 10) < TOLERANCE
+    equal = torch.eye(20)[:, :12]
+    assert projection_error(spectrum(equal)[0].sqrt(), 5) > TOLERANCE
+    decomposed = []
+    original = torch.linalg.svd
+    monkeypatch.setattr(stage.torch.linalg, "svd", lambda m, **o: decomposed.append(m.shape) or original(m, **o))
+    denoise(delta, UniformRank(uniform=10), 0.0)
+    assert not decomposed
+    low = denoise(equal, UniformRank(uniform=5), 0.0).values
+    assert decomposed
+    assert torch.linalg.matrix_rank(low) == 5 and torch.allclose(low @ low.T @ low, low, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (1, 1)])
+def test_one_row_or_column(shape: tuple[int, int]) -> None:
+    delta = random_matrix(*shape, 0)
+    for rule in RULES[2:]:
+        assert torch.equal(denoise(delta, rule, 0.0).values, delta)
+
+
+@given(matrices(), st.sampled_from(RULES), st.floats(0, 1), st.integers(0, 20))
+def test_rows_of_zeros_change_nothing(delta: Tensor, rank: Rank, keep: float, zeros: int) -> None:
+    padded = torch.cat([delta, torch.zeros(zeros, delta.shape[1])])
+    short, whole = denoise(delta, rank, keep, shape=padded.shape), denoise(padded, rank, keep)
+    torch.testing.assert_close(short.values, whole.values[: len(delta)], atol=1e-5, rtol=0)
+    assert short.rank == whole.rank
+    if whole.rank is not None:
+        torch.testing.assert_close(short.singular_values, whole.singular_values, atol=1e-6, rtol=1e-6)

@@ -1,6 +1,7 @@
 """Masks: exactly k entries, those a full sort would take."""
 
 import json
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from deftx import sft
 from deftx.errors import DeltaError, VectorError
+from deftx.layout import Layout
 from deftx.masks import build, largest, select
+from deftx.scratch import Scratch
 from deftx.settings import Denoising, UniformRank, VarianceRank
 
 Delta = dict[str, Tensor]
@@ -64,8 +67,14 @@ def test_largest_in_many_entries() -> None:
 
 @pytest.mark.parametrize("k", [-1, 7])
 def test_a_budget_out_of_range_is_refused(k: int) -> None:
-    with pytest.raises(DeltaError, match=r"k = .*6 maskable"):
+    with pytest.raises(DeltaError, match=r"the budget k = "):
         largest({"a": torch.ones(2, 3)}, k)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_is_refused_by_name(bad: float) -> None:
+    with pytest.raises(DeltaError, match=r"^second: the delta holds NaN or infinity"):
+        largest({"first": torch.ones(3), "second": torch.tensor([1.0, bad])}, 2)
 
 
 def random_delta(seed: int = 0) -> Delta:
@@ -74,13 +83,11 @@ def random_delta(seed: int = 0) -> Delta:
     return {name: torch.randn(shape, generator=chance) for name, shape in shapes.items()}
 
 
-def test_a_share_is_rounded_to_entries_and_an_integer_is_a_count() -> None:
-    delta = random_delta()
-    total = sum(t.numel() for t in delta.values())
-    for share in (0.0, 0.05, 0.5):
-        assert select(delta, Denoising(), share).k == round(share * total)
-    assert select(delta, Denoising(), 1).k == 1
-    assert select(delta, Denoising(), 1.0).k == total
+def test_a_share_is_rounded_to_entries_and_an_integer_is_a_count(tmp_path: Path) -> None:
+    sft.save(vectors.dense(), tmp_path / "delta")
+    total = sum(map(prod, vectors.SHAPES.values()))
+    for k, count in ((0.0, 0), (0.05, round(0.05 * total)), (0.5, total // 2), (1, 1), (1.0, total)):
+        assert build(tmp_path / "delta", Denoising(), k, tmp_path / "mask", tmp_path / "report").k == count
 
 
 @given(st.integers(0, 100), st.integers(0, 232))
@@ -95,6 +102,35 @@ def test_lt_sft_is_the_limit_of_deft_x(seed: int, k: int) -> None:
         assert as_set(select(delta, selection, k).indices) == raw
 
 
+SELECTIONS = st.sampled_from(
+    [Denoising(), Denoising(rank=UniformRank(uniform=2)), Denoising(rank="gavish-donoho", keep=0.2)]
+)
+
+
+@given(st.integers(0, 100), SELECTIONS, st.sets(st.integers(0, 19), max_size=19), st.integers(0, 232))
+def test_rows_of_zeros_may_be_left_out(seed: int, selection: Denoising, empty: set[int], k: int) -> None:
+    """Also where k is more than there are other entries, so that zeros are chosen."""
+    delta = random_delta(seed)
+    word = next(iter(delta))
+    delta[word][sorted(empty)] = 0
+    rows = torch.tensor([row for row in range(20) if row not in empty])
+    layout = Layout({name: list(tensor.shape) for name, tensor in delta.items()}, {word: rows})
+    short = select(delta | {word: delta[word][rows]}, selection, k, layout)
+    whole = select(delta, selection, k)
+    for name, indices in whole.indices.items():
+        assert torch.equal(short.indices[name], indices)
+    assert {n: s.rank for n, s in short.seen.items()} == {n: s.rank for n, s in whole.seen.items()}
+
+
+def test_denoised_matrices_may_lie_in_a_file(tmp_path: Path) -> None:
+    delta, selection = random_delta(), Denoising(rank=UniformRank(uniform=2))
+    with Scratch(tmp_path) as denoised:
+        mask = select(delta, selection, 50, denoised=denoised)
+        assert list(denoised) == [name for name, tensor in delta.items() if tensor.ndim == 2]
+    assert as_set(mask.indices) == as_set(select(delta, selection, 50).indices)
+    assert not list(tmp_path.iterdir())
+
+
 def test_denoising_moves_the_mask() -> None:
     delta = random_delta()
     denoised = select(delta, Denoising(rank=UniformRank(uniform=1), keep=0.0), 50)
@@ -106,9 +142,8 @@ def test_embeddings_are_denoised_or_not() -> None:
     word, dense, bias = delta
     for embeddings in (True, False):
         mask = select(delta, Denoising(rank=UniformRank(uniform=1), keep=0.0, embeddings=embeddings), 50)
-        assert torch.equal(mask.denoised[word].values, delta[word]) is not embeddings
-        assert not torch.equal(mask.denoised[dense].values, delta[dense])
-        assert torch.equal(mask.denoised[bias].values, delta[bias])
+        assert [mask.seen[name].rank for name in (word, dense, bias)] == [1 if embeddings else None, 1, None]
+        assert [len(mask.seen[name].singular_values) for name in (word, dense, bias)] == [8 * embeddings, 8, 0]
 
 
 def test_build_leaves_a_mask_and_a_report(tmp_path: Path) -> None:
