@@ -54,9 +54,12 @@ def largest(delta: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:
 
 
 def _picked(flat: Tensor, below: Cut) -> Tensor:
-    chunks = zip(range(0, len(flat), CHUNK), flat.split(CHUNK), strict=False)
-    found = [below.picked(chunk).nonzero().flatten() + first for first, chunk in chunks]
-    return torch.cat(found) if found else torch.empty(0, dtype=torch.int64)
+    """Indices of the picked entries; pieces wait as int32, so that the result is never held twice."""
+    pieces = [below.picked(chunk).nonzero().flatten().int() for chunk in flat.split(CHUNK)]
+    indices = torch.empty(sum(map(len, pieces)), dtype=torch.int64)
+    for number, place in enumerate(indices.split([len(piece) for piece in pieces])):
+        place.copy_(pieces[number]).add_(number * CHUNK)
+    return indices
 
 
 @dataclass(frozen=True)
