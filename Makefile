@@ -2,6 +2,7 @@
 # make nusax      NusaX for real: MIRROR=DIR (pinned files), BASE=DIR (local checkpoint)
 # make figures    tables and figures again from stored results; CONFIG=config/nusax-cpu.yaml for another experiment
 # make test       every test
+# make bench      speed and memory of the engine against plain references (docs/performance.md)
 # make lint       ruff, snakefmt, snakemake --lint, mypy, generated files
 # make clean      remove results and caches (not .venv)
 
@@ -19,7 +20,7 @@ ifdef BASE
 export DEFTX_BASE := $(abspath $(BASE))
 endif
 
-.PHONY: setup demo nusax figures test lint clean
+.PHONY: setup demo nusax figures test bench lint clean
 .DEFAULT_GOAL := demo
 
 setup: $(READY)
@@ -46,6 +47,9 @@ figures: $(READY)
 
 test: $(READY)
 	pytest -n 2
+
+bench: $(READY)
+	python -m benchmarks
 
 lint: $(READY)
 	ruff check .
