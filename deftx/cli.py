@@ -30,7 +30,7 @@ Settings = Annotated[str, typer.Option(help="Settings as JSON, or the name of a 
 
 
 def verb(function: Callable[P, None]) -> Callable[P, None]:
-    """Register a verb; a user's mistake ends it with one message and exit status 1."""
+    """Register a verb; a user's mistake ends it with one message and the exit status of its kind (1)."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -38,7 +38,7 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except DeftxError as error:
             print(f"error: {error}", file=sys.stderr)
-            raise typer.Exit(1) from None
+            raise typer.Exit(error.status) from None
         except OSError as error:
             print(f"error: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
             raise typer.Exit(1) from None

@@ -123,7 +123,11 @@ def add(state: "Mapping[str, Tensor]", vector: sft.Vector, weight: float) -> Non
         index = torch.from_numpy(positions).to(flat.device)
         flat[index] += weight * torch.from_numpy(vector.values[name]).to(flat.device)
     for name, delta in vector.dense.items():
-        state[name].add_(torch.from_numpy(delta).to(state[name].device), alpha=weight)
+        moved = torch.from_numpy(delta).to(state[name].device)
+        if name in vector.rows:
+            state[name].index_add_(0, torch.from_numpy(vector.rows[name]).to(moved.device), moved, alpha=weight)
+        else:
+            state[name].add_(moved, alpha=weight)
 
 
 def overlap(one: sft.Vector, other: sft.Vector) -> dict[str, float]:
@@ -156,7 +160,7 @@ def overlap(one: sft.Vector, other: sft.Vector) -> dict[str, float]:
 def _entries(vector: sft.Vector, name: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     if name in vector.positions:
         return vector.positions[name], vector.values[name]
-    dense: NDArray[Any] = vector.dense.get(name, np.empty(0, np.float32)).ravel()
+    dense: NDArray[Any] = vector.full(name).ravel() if name in vector.dense else np.empty(0, np.float32)
     return np.flatnonzero(dense), dense[dense != 0]
 
 

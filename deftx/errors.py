@@ -4,6 +4,9 @@
 class DeftxError(Exception):
     """A mistake in the input; the command line prints the message alone, without a traceback."""
 
+    status = 1
+    """Exit status of the command."""
+
 
 class ConfigError(DeftxError):
     """The experiment's configuration does not make sense."""
@@ -31,3 +34,9 @@ class DeltaError(DeftxError):
 
 class VectorError(DeftxError):
     """A file of a delta, mask or SFT is damaged or does not fit the model."""
+
+
+class StoppedError(DeftxError):
+    """A training was asked to end before it was done; its checkpoint is saved."""
+
+    status = 75  # EX_TEMPFAIL of sysexits.h: try again

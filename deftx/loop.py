@@ -5,9 +5,12 @@ It knows no files but its checkpoint; what is trained, and what is left of it, i
 
 import hashlib
 import math
+import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from deftx import checkpoints
-from deftx.errors import DeltaError
+from deftx.errors import DeltaError, StoppedError
 from deftx.objectives import Batch, Objective
-from deftx.optim import AllEntries, Entries, MaskedEntries
+from deftx.optim import Entries, clip, sum_gradients
 from deftx.settings import Phase, Training
 
 CHECKPOINT_SECONDS = 120.0
@@ -39,30 +42,6 @@ class Record:
     """Held-out measures by step, before training (step 0) and at each look."""
 
 
-def entries_of(
-    model: nn.Module, base: Mapping[str, nn.Parameter], recipe: Training, mask: Mapping[str, Tensor] | None
-) -> AllEntries | MaskedEntries:
-    """The entries a phase moves: all maskable parameters or those of the mask, and the head in full.
-
-    The head is whatever the base does not have. Layer normalisation stays as it is under `freeze_layer_norm`.
-    """
-    owned = {id(parameter) for parameter in base.values()}
-    head = {
-        name: parameter
-        for name, parameter in model.named_parameters()
-        if id(parameter) not in owned and parameter.requires_grad
-    }
-    maskable = {name: p for name, p in base.items() if is_maskable(name, recipe)}
-    for name, parameter in base.items():
-        parameter.requires_grad_(name in maskable)
-    return AllEntries(maskable, head) if mask is None else MaskedEntries(maskable, head, mask)
-
-
-def is_maskable(name: str, recipe: Training) -> bool:
-    """Whether a base parameter may move under this recipe."""
-    return not (recipe.freeze_layer_norm and ("layernorm" in name.lower() or "layer_norm" in name.lower()))
-
-
 def steps_of(phase: Phase, batches: int) -> int:
     """Optimizer steps of a phase over a training set of `batches` batches."""
     steps = math.ceil(phase.epochs * batches) if phase.epochs is not None else phase.max_steps or 0
@@ -78,17 +57,21 @@ def fit(
     phase: Phase,
     seed: int,
     recipe: Training,
+    pull: float = 0.0,
     checkpoint: Path | None = None,
 ) -> Record:
-    """Train `entries` of `model` in place.
+    """Train `entries` of `model` in place; `pull` is the strength of the pull towards the start per entry.
 
     The order of the examples depends on (seed, epoch), all chance inside a step on (seed, step); with the same
     threads the result is the same, bit for bit, also when the run was stopped and went on from its checkpoint.
+    Started in several processes (torchrun, accelerate launch) each takes its share of every batch; the result is that
+    of one process but for dropout and rounding.
 
     Raises:
         DeltaError: the loss is not finite.
+        StoppedError: SIGTERM came (a cluster's time limit); the checkpoint is saved.
     """
-    run = _Run(model, entries, objective, phase, seed, recipe)
+    run = _Run(model, entries, objective, phase, seed, recipe, pull)
     resumed = checkpoints.load(checkpoint) if checkpoint else None
     if resumed:
         run.restore(*resumed)
@@ -97,7 +80,8 @@ def fit(
         run.look()
     saved = logged = time.monotonic()
     started, first = saved, run.step
-    with tqdm(total=run.steps, initial=run.step, desc="train", unit="step", disable=None) as bar:
+    bar = tqdm(total=run.steps, initial=run.step, desc="train", unit="step", disable=None)
+    with bar, _termination() as asked_to_stop:
         while run.step < run.steps:
             loss = run.advance()
             bar.update()
@@ -107,24 +91,52 @@ def fit(
                 left = (now - started) / (run.step - first) * (run.steps - run.step)
                 print(f"step {run.step} of {run.steps}, loss {loss:.3f}, about {left:.0f} s left",
                       file=sys.stderr, flush=True)  # fmt: skip
-            if checkpoint and now - saved > CHECKPOINT_SECONDS and run.step < run.steps:
-                checkpoints.save(checkpoint, *run.snapshot())
+            stop = asked_to_stop() and run.step < run.steps
+            if checkpoint and (stop or now - saved > CHECKPOINT_SECONDS) and run.step < run.steps:
+                if run.accelerator.is_main_process:
+                    checkpoints.save(checkpoint, *run.snapshot())
                 saved = now
+            if stop:
+                kept = "saved" if checkpoint else "lost"
+                raise StoppedError(
+                    f"stopped by SIGTERM after step {run.step} of {run.steps}, which is {kept}; run it again"
+                )
     return run.finish()
+
+
+@contextmanager
+def _termination() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM has come since; inside the block it does not end the process."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Run:
     """The state of one training: values, optimizer, best values so far, record."""
 
     def __init__(
-        self, model: nn.Module, entries: Entries, objective: Objective, phase: Phase, seed: int, recipe: Training
+        self,
+        model: nn.Module,
+        entries: Entries,
+        objective: Objective,
+        phase: Phase,
+        seed: int,
+        recipe: Training,
+        pull: float = 0.0,
     ) -> None:
         self.model, self.entries, self.objective = model, entries, objective
         self.phase, self.seed, self.recipe = phase, seed, recipe
         self.leaves = entries.leaves()
         self.accelerator = Accelerator(mixed_precision="bf16" if wants_bf16(recipe.precision) else "no")
         self.optimizer = torch.optim.AdamW(_groups(self.leaves, phase), weight_decay=0.0, fused=True)
-        self.pull = recipe.l1 / sum(p.numel() for p in model.parameters())
+        self.pull = pull
         self.epoch, self.order = -1, list[list[int]]()
         self._order_of(0)
         self.steps = steps_of(phase, len(self.order))
@@ -141,15 +153,14 @@ class _Run:
         self.record.tokens += token_count(batch)
         self._set_learning_rate()
         self.model.train()
-        with self.accelerator.autocast():
-            loss = self.objective.loss(self.model, self._on_device(batch))
-        self.accelerator.backward(loss)
-        value = float(loss.detach())
+        value = self._backward(batch)
         if not math.isfinite(value):
             raise DeltaError(f"the loss is {value} at step {self.step}; lower the learning rate in the recipe")
+        if self.accelerator.num_processes > 1:
+            sum_gradients(self.leaves.values())
         if self.pull:
             self.entries.pull(self.pull)
-        self.accelerator.clip_grad_norm_(list(self.leaves.values()), self.recipe.clip)
+        clip(self.leaves.values(), self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.entries.write()
@@ -158,6 +169,24 @@ class _Run:
         if self.step == self.steps or (every and self.step % every == 0):
             self.look()
         return value
+
+    def _backward(self, batch: Batch) -> float:
+        """Gradients of the mean loss of a batch, part by part; returns that loss. Every process takes its share."""
+        count = max(1, len(batch["labels"]))
+        processes, this = self.accelerator.num_processes, self.accelerator.process_index
+        if processes > 1:
+            torch.manual_seed(step_seed(self.seed, self.step, this))  # dropout differs between processes
+        examples = len(batch["input_ids"])
+        first, end = examples * this // processes, examples * (this + 1) // processes
+        size = self.phase.micro_batch_size or max(1, end - first)
+        value = torch.zeros((), device=self.accelerator.device)
+        for begin in range(first, end, size):
+            part = self.objective.part(batch, begin, min(begin + size, end))
+            with self.accelerator.autocast():
+                loss = self.objective.loss(self.model, self._on_device(part)) / count
+            self.accelerator.backward(loss)
+            value += loss.detach()
+        return float(self.accelerator.reduce(value, "sum"))
 
     def look(self) -> None:
         """Measure on held-out data, and remember the values if they are the best so far."""
@@ -234,9 +263,10 @@ def _groups(leaves: Mapping[str, nn.Parameter], phase: Phase) -> list[dict[str, 
     return [group for group in groups if group["params"]]
 
 
-def step_seed(seed: int, step: int) -> int:
-    """The seed of all chance (dropout, masking) inside one step."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{step}".encode()).digest()[:7], "big")
+def step_seed(seed: int, step: int, process: int | None = None) -> int:
+    """The seed of all chance (dropout, masking) inside one step, or of one process' part in it."""
+    name = f"{seed}/{step}" if process is None else f"{seed}/{step}/{process}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
 
 
 def token_count(batch: Batch) -> int:

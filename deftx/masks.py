@@ -8,7 +8,7 @@ A delta is read one parameter at a time, as often as needed, and never held whol
 """
 
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from deftx import sft
 from deftx.denoise import check_finite, denoise
-from deftx.errors import DeltaError, VectorError
+from deftx.errors import DeltaError
 from deftx.files import write_json
 from deftx.layout import Expanded, Layout
 from deftx.provenance import threads
@@ -60,6 +60,28 @@ def _picked(flat: Tensor, below: Cut) -> Tensor:
     for number, place in enumerate(indices.split([len(piece) for piece in pieces])):
         place.copy_(pieces[number]).add_(number * CHUNK)
     return indices
+
+
+class Stored(Mapping[str, Tensor]):
+    """The tensors of an open delta, in the base's order, read anew whenever they are asked for."""
+
+    def __init__(self, file: sft.DeltaFile) -> None:
+        self.file = file
+
+    def __getitem__(self, name: str) -> Tensor:
+        return torch.from_numpy(self.file.read(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.file.names)
+
+    def __len__(self) -> int:
+        return len(self.file.names)
+
+
+def layout_of(file: sft.DeltaFile) -> Layout:
+    """Where the entries of an open delta's tensors lie."""
+    rows = {name: file.rows(name) for name in file.names}
+    return Layout(file.metadata.shapes, {name: torch.from_numpy(r) for name, r in rows.items() if r is not None})
 
 
 @dataclass(frozen=True)
@@ -141,16 +163,12 @@ def build(delta: Path, selection: Denoising, k: int | float, out: Path, report: 
         DeltaError: the delta is not finite, or k does not fit.
     """
     torch.set_num_threads(threads())
-    source = sft.load(delta)
-    if source.metadata.kind != "delta":
-        raise VectorError(f"{delta} is a {source.metadata.kind}; a mask is selected from a delta")
-    shapes = source.metadata.shapes
-    budget = k if isinstance(k, int) else round(k * sum(map(prod, shapes.values())))
-    tensors = {name: torch.from_numpy(d) for name, d in source.dense.items()}
-    with Scratch(out.parent) as denoised:
-        mask = select(tensors, selection, budget, Layout(shapes), denoised)
-    settings = selection.model_dump(mode="json") | {"k": mask.k}
-    metadata = source.metadata.model_copy(update={"kind": "mask", "selection": settings})
+    with sft.open_delta(delta) as file, Scratch(out.parent) as denoised:
+        shapes = file.metadata.shapes
+        budget = k if isinstance(k, int) else round(k * sum(map(prod, shapes.values())))
+        mask = select(Stored(file), selection, budget, layout_of(file), denoised)
+        settings = selection.model_dump(mode="json") | {"k": mask.k}
+        metadata = file.metadata.model_copy(update={"kind": "mask", "selection": settings})
     positions = {name: indices.numpy() for name, indices in mask.indices.items()}
     sft.save(sft.Vector(metadata, positions=positions), out)
     write_json(report, {name: _reported(mask, name, shape) for name, shape in shapes.items()})

@@ -6,7 +6,7 @@ from a checkpoint sees what an uninterrupted run sees.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -30,8 +30,14 @@ class Objective(Protocol):
     def batch(self, examples: Sequence[int]) -> Batch:
         """The tensors of a batch; draws from torch's default generator."""
 
+    def part(self, batch: Batch, first: int, end: int) -> Batch:
+        """Examples `first` to `end` (not included) of a batch."""
+
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The mean loss of a batch."""
+        """The sum of the losses of a batch; there are as many as `labels`."""
+
+    def pieces(self) -> Tensor:
+        """All pieces a model may be shown, in training and in looks at held-out data (ascending)."""
 
     def held_out(self, model: nn.Module) -> dict[str, float]:
         """Measures on held-out data; the first is the one a checkpoint is chosen by."""
@@ -54,9 +60,9 @@ class MaskedLM:
         block: int,
         probability: float,
         packed: bool = True,
+        replacement: Literal["all", "corpus"] = "all",
     ) -> None:
         self.mask_token, self.padding = tokenizer.mask_token_id, tokenizer.pad_token_id
-        self.vocabulary = len(tokenizer)
         self.special = torch.tensor(sorted(tokenizer.all_special_ids))
         self.probability = probability
         cut = blocks if packed else lines
@@ -67,6 +73,7 @@ class MaskedLM:
                 f"the training text is shorter than one block of {block} tokens. "
                 "Add text, or lower recipe.language.block"
             )
+        self.replacement = torch.arange(len(tokenizer)) if replacement == "all" else self.train.unique().long()
 
     def batches(self, epoch: int, seed: int, batch_size: int) -> list[list[int]]:
         order = np.random.default_rng((seed, epoch)).permutation(len(self.train)).tolist()
@@ -84,19 +91,34 @@ class MaskedLM:
         chance[torch.isin(tokens, self.special)] = 1
         chosen = chance < self.probability
         action = torch.rand(tokens.shape, generator=generator)
-        random = torch.randint(self.vocabulary, tokens.shape, generator=generator)
+        random = self.replacement[torch.randint(len(self.replacement), tokens.shape, generator=generator)]
         inputs = torch.where(chosen & (action < 0.8), self.mask_token, tokens)
         inputs = torch.where(chosen & (action >= 0.9), random, inputs)
         positions = chosen.flatten().nonzero().flatten()
         batch = {"input_ids": inputs, "positions": positions, "labels": tokens.flatten()[positions]}
         return batch if present.all() else batch | {"attention_mask": present.long()}
 
+    def part(self, batch: Batch, first: int, end: int) -> Batch:
+        examples, width = batch["input_ids"].shape
+        if (first, end) == (0, examples):
+            return batch
+        inside = (batch["positions"] >= first * width) & (batch["positions"] < end * width)
+        one_each = {name: tensor[first:end] for name, tensor in batch.items() if tensor.ndim == 2}
+        return one_each | {
+            "positions": batch["positions"][inside] - first * width,
+            "labels": batch["labels"][inside],
+        }
+
+    def pieces(self) -> Tensor:
+        """Of the text, of masking, and what replaces pieces at random."""
+        shown = (self.train.unique().long(), self.valid.unique().long(), self.special, self.replacement)
+        return torch.cat(shown).unique()
+
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         encoder: Any = model.base_model
         hidden = encoder(batch["input_ids"], attention_mask=batch.get("attention_mask")).last_hidden_state
         logits = lm_head(model)(hidden.flatten(0, 1)[batch["positions"]])
-        total = functional.cross_entropy(logits.float(), batch["labels"], reduction="sum")
-        return total / max(1, len(batch["labels"]))  # a short batch may have nothing to predict
+        return functional.cross_entropy(logits.float(), batch["labels"], reduction="sum")
 
     @torch.inference_mode()
     def held_out(self, model: nn.Module) -> dict[str, float]:
@@ -106,7 +128,7 @@ class MaskedLM:
         for tokens in self.valid.split(16):
             batch = {k: v.to(device) for k, v in self.masked(tokens, generator).items()}
             if len(batch["labels"]):
-                total += float(self.loss(model, batch)) * len(batch["labels"])
+                total += float(self.loss(model, batch))
                 count += len(batch["labels"])
         return {"masked_lm_loss": total / count} if count else {}
 
@@ -171,7 +193,15 @@ class Classification:
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        return functional.cross_entropy(model(**inputs).logits.float(), batch["labels"])
+        return functional.cross_entropy(model(**inputs).logits.float(), batch["labels"], reduction="sum")
+
+    def part(self, batch: Batch, first: int, end: int) -> Batch:
+        return {name: tensor[first:end] for name, tensor in batch.items()}
+
+    def pieces(self) -> Tensor:
+        """Of the texts, and padding."""
+        shown = {piece for text in (*self.train, *self.valid) for piece in text["input_ids"]}
+        return torch.tensor(sorted(shown | {self.tokenizer.pad_token_id}))
 
     def held_out(self, model: nn.Module) -> dict[str, float]:
         from sklearn.metrics import f1_score

@@ -3,13 +3,22 @@
 Both kinds offer the same few things to the training loop. The masked one keeps gradients and optimizer state
 for the masked entries only: a parameter's dense gradient is gathered at the mask and freed as soon as it is
 accumulated, which also means that clipping sees the masked gradients alone.
+
+Several processes sum their gradients here (`sum_gradients`), not by DistributedDataParallel: that would reduce dense
+gradients which the gathering has freed, and every process would go on with zeros.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from deftx.lookups import TouchedRows, UsedRows, word_lookup
+from deftx.settings import Training
+
+NORM_CHUNK = 1 << 20  # entries whose float64 copies are summed together
 
 
 class Entries(Protocol):
@@ -29,11 +38,20 @@ class Entries(Protocol):
 
 
 class AllEntries:
-    """Full fine-tuning: every trainable parameter moves."""
+    """Full fine-tuning: every trainable parameter moves.
 
-    def __init__(self, base: Mapping[str, nn.Parameter], head: Mapping[str, nn.Parameter]) -> None:
+    `rows` names matrices that hold some rows of the base's parameter alone (ascending numbers); the others never move.
+    """
+
+    def __init__(
+        self,
+        base: Mapping[str, nn.Parameter],
+        head: Mapping[str, nn.Parameter],
+        rows: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.base = dict(base)
         self.head = dict(head)
+        self.rows = dict(rows or {})
         self.start = {name: parameter.detach().clone() for name, parameter in base.items()}
 
     def leaves(self) -> dict[str, nn.Parameter]:
@@ -52,27 +70,39 @@ class AllEntries:
 
 
 class MaskedEntries:
-    """Sparse fine-tuning: only masked entries and the head move (Ansell et al. 2022, section 3.1)."""
+    """Sparse fine-tuning: only masked entries and the head move (Ansell et al. 2022, section 3.1).
+
+    The mask gives flat ascending indices by parameter name. The parameter named `looked_up` gets no dense gradient:
+    its rows' gradients arrive through `receive_rows`.
+    """
 
     def __init__(
         self,
         base: Mapping[str, nn.Parameter],
         head: Mapping[str, nn.Parameter],
         mask: Mapping[str, Tensor],
+        looked_up: str | None = None,
     ) -> None:
         self.head = dict(head)
         self.base: dict[str, nn.Parameter] = {}
         self.mask: dict[str, Tensor] = {}
         self.values: dict[str, nn.Parameter] = {}
+        self.looked_up = looked_up
         for name, parameter in base.items():
-            indices = mask.get(name, torch.empty(0, dtype=torch.int64)).to(parameter.device)
-            parameter.requires_grad_(len(indices) > 0)
+            indices = mask.get(name, torch.empty(0, dtype=torch.int64))
+            parameter.requires_grad_(len(indices) > 0 and name != looked_up)
             if len(indices):
+                small = parameter.numel() <= torch.iinfo(torch.int32).max
                 self.base[name] = parameter
-                self.mask[name] = indices
-                self.values[name] = nn.Parameter(parameter.detach().view(-1)[indices].clone())
-                parameter.register_post_accumulate_grad_hook(self._gather(name))
+                self.mask[name] = indices.to(parameter.device, torch.int32 if small else torch.int64)
+                self.values[name] = nn.Parameter(parameter.detach().view(-1)[self.mask[name]])
+                if name != looked_up:
+                    parameter.register_post_accumulate_grad_hook(self._gather(name))
         self.start = {name: values.detach().clone() for name, values in self.values.items()}
+        if looked_up in self.mask:
+            height, width = base[looked_up].shape
+            borders = torch.arange(height + 1, device=self.mask[looked_up].device) * width
+            self._first = torch.searchsorted(self.mask[looked_up], borders.to(self.mask[looked_up].dtype))
 
     def _gather(self, name: str) -> Any:
         def hook(parameter: Tensor) -> None:
@@ -83,6 +113,19 @@ class MaskedEntries:
             parameter.grad = None
 
         return hook
+
+    def receive_rows(self, rows: Tensor, gradient: Tensor) -> None:
+        """Gather the masked entries of some rows' gradient: ascending row numbers (n), gradient (n x width)."""
+        assert self.looked_up is not None
+        values, mask, width = self.values[self.looked_up], self.mask[self.looked_up], gradient.shape[1]
+        first, counts = self._first[rows], self._first[rows + 1] - self._first[rows]
+        row = torch.arange(len(rows), device=rows.device).repeat_interleave(counts)
+        within = torch.arange(len(row), device=rows.device) - (counts.cumsum(0) - counts)[row]
+        entries = first[row] + within  # numbers of the masked entries that lie in these rows
+        gathered = gradient.view(-1)[mask[entries] - (rows[row] - row) * width]
+        if values.grad is None:
+            values.grad = torch.zeros_like(values)
+        values.grad.index_add_(0, entries, gathered)
 
     def leaves(self) -> dict[str, nn.Parameter]:
         return _named("base", self.values) | _named("head", self.head)
@@ -95,7 +138,7 @@ class MaskedEntries:
     @torch.no_grad()
     def write(self) -> None:
         for name, values in self.values.items():
-            self.base[name].view(-1)[self.mask[name]] = values
+            self.base[name].view(-1).index_copy_(0, self.mask[name].long(), values)
 
     def difference(self) -> dict[str, Tensor]:
         return {name: v.detach() - self.start[name] for name, v in self.values.items()}
@@ -103,3 +146,77 @@ class MaskedEntries:
 
 def _named(prefix: str, group: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
     return {f"{prefix}.{name}": parameter for name, parameter in group.items()}
+
+
+def entries_of(
+    model: Any,
+    base: Mapping[str, nn.Parameter],
+    recipe: Training,
+    mask: Mapping[str, Tensor] | None,
+    pieces: Tensor | None = None,
+) -> AllEntries | MaskedEntries:
+    """The entries a phase moves: all maskable parameters or those of the mask, and the head in full.
+
+    The head is whatever the base does not have. Layer normalisation stays as it is under `freeze_layer_norm`.
+    Where the word embeddings are a lookup alone, the model's embedding is replaced by one that does less work.
+
+    Args:
+        model: a transformers model, not wrapped for several processes.
+        pieces: all pieces the training will ever look up (ascending), where that is known.
+    Raises:
+        TypeError: the model is wrapped in DistributedDataParallel.
+    """
+    if isinstance(model, DistributedDataParallel):
+        raise TypeError("deftx sums the gradients of several processes itself; do not wrap the model")
+    owned = {id(parameter) for parameter in base.values()}
+    head = {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if id(parameter) not in owned and parameter.requires_grad
+    }
+    maskable = {name: p for name, p in base.items() if is_maskable(name, recipe)}
+    for name, parameter in base.items():
+        parameter.requires_grad_(name in maskable)
+    embedding = word_lookup(model)
+    looked_up = next((name for name, p in maskable.items() if embedding and p is embedding.weight), None)
+    if mask is not None:
+        masked = MaskedEntries(maskable, head, mask, looked_up)
+        if embedding and looked_up in masked.mask:
+            model.set_input_embeddings(TouchedRows(embedding, masked.receive_rows))
+        return masked
+    if embedding and looked_up and pieces is not None and len(pieces) < embedding.num_embeddings:
+        compact = UsedRows(embedding, pieces)
+        model.set_input_embeddings(compact)
+        return AllEntries(maskable | {looked_up: compact.weight}, head, {looked_up: pieces})
+    return AllEntries(maskable, head)
+
+
+def is_maskable(name: str, recipe: Training) -> bool:
+    """Whether a base parameter may move under this recipe."""
+    return not (recipe.freeze_layer_norm and ("layernorm" in name.lower() or "layer_norm" in name.lower()))
+
+
+@torch.no_grad()
+def clip(leaves: Iterable[nn.Parameter], limit: float) -> None:
+    """Scale gradients down to a norm of `limit`.
+
+    The norm is summed in float64, so that its float32 value does not depend on where zeros lie: leaving out rows that
+    never move changes no bit of the result.
+    """
+    moved = [leaf for leaf in leaves if leaf.grad is not None]
+    energy = sum(
+        torch.linalg.vector_norm(chunk, dtype=torch.float64).square()
+        for leaf in moved
+        if leaf.grad is not None
+        for chunk in leaf.grad.view(-1).split(NORM_CHUNK)
+    )
+    if moved:
+        nn.utils.clip_grads_with_norm_(moved, limit, torch.as_tensor(energy).sqrt().float())
+
+
+def sum_gradients(leaves: Iterable[nn.Parameter]) -> None:
+    """Sum the gradients of all processes, in place; a process without a gradient adds zeros."""
+    for leaf in leaves:
+        if leaf.grad is None:
+            leaf.grad = torch.zeros_like(leaf)
+        torch.distributed.all_reduce(leaf.grad)

@@ -59,7 +59,9 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
     model = BertForMaskedLM(config)
     recipe = Training(freeze_layer_norm=False, precision="fp32")
     entries = AllEntries({}, dict(model.named_parameters()))
-    record = fit(model, entries, objective, settings.phase, settings.seed, recipe, out.with_suffix(".checkpoint"))
+    record = fit(
+        model, entries, objective, settings.phase, settings.seed, recipe, checkpoint=out.with_suffix(".checkpoint")
+    )
     print(f"held-out masked-LM loss: {record.history}", file=sys.stderr)
     _publish(model, tokenizer, out)
     out.with_suffix(".checkpoint").unlink(missing_ok=True)

@@ -119,6 +119,8 @@ class Phase(Strict):
     """At most so many optimizer steps."""
     batch_size: Annotated[int, Field(gt=0)] = 8
     """Examples per optimizer step."""
+    micro_batch_size: Annotated[int, Field(gt=0)] | None = None
+    """Examples per forward pass, where memory holds no whole batch; the gradient stays that of the batch."""
     learning_rate: Annotated[float, Field(gt=0)]
     """Peak learning rate of AdamW; it falls linearly to 0."""
     head_learning_rate: Annotated[float, Field(gt=0)] | None = None
@@ -159,6 +161,10 @@ class LanguageTraining(Training):
     """Whether lines are concatenated and cut into blocks; otherwise each line is an example, cut at `block`."""
     mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the tokens that are predicted."""
+    replacement: Literal["all", "corpus"] = "all"
+    """Pieces that replace a tenth of the predicted tokens: any (Devlin et al. 2019), or those of the corpus. With
+    `corpus` and an untied output embedding, full fine-tuning leaves out the embeddings of all other pieces: less memory
+    and time, but not quite the same training."""
     output_embedding: Literal["frozen", "trained", "tied"] = "frozen"
     """The output embedding: untied from the input and frozen; untied, trained and thrown away; or tied to the input."""
 

@@ -21,8 +21,9 @@ from deftx.composition import add
 from deftx.datasets import check_labels
 from deftx.datasets import load as load_rows
 from deftx.files import write_json
-from deftx.loop import Record, entries_of, fit
+from deftx.loop import Record, fit
 from deftx.objectives import Classification, MaskedLM, Objective
+from deftx.optim import AllEntries, entries_of
 from deftx.provenance import code_of, threads, versions
 from deftx.settings import LanguageTraining, Phase, TaskTraining, Training
 from deftx.sources import read_text, sha256_of
@@ -61,6 +62,7 @@ def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining)
         recipe.block,
         recipe.mask_probability,
         recipe.packed,
+        recipe.replacement,
     )
     model = base_model.masked_lm(description, untied=recipe.output_embedding != "tied", seed=job.seed)
     if recipe.output_embedding == "frozen":
@@ -97,10 +99,12 @@ def _train(
 ) -> Record:
     torch.set_num_threads(threads())
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    base = base_model.encoder_parameters(model, description)
-    start = _add_start(job, description, base)
+    start = _add_start(job, description, base_model.encoder_parameters(model, description))
     mask = _mask(job, description) if job.mask else None
-    entries = entries_of(model, base, recipe, mask)
+    pull = recipe.l1 / sum(p.numel() for p in model.parameters())
+    base = base_model.encoder_parameters(model, description)
+    entries = entries_of(model, base, recipe, mask, objective.pieces())
+    del base  # of the word embeddings only some rows may be left
     settings = recipe.model_dump(mode="json") | {"phase": job.phase.model_dump(mode="json")}
     metadata = sft.Metadata(
         kind="delta" if mask is None else "sft",
@@ -118,13 +122,14 @@ def _train(
         versions=versions(),
     )
     checkpoint = checkpoints.path_for(job.out, _fingerprint(metadata, job))
-    record = fit(model, entries, objective, job.phase, job.seed, recipe, checkpoint)
+    record = fit(model, entries, objective, job.phase, job.seed, recipe, pull, checkpoint)
     head = {} if labels is None else {n: _numpy(p) for n, p in entries.head.items()}
     difference = {name: _numpy(values) for name, values in entries.difference().items()}
-    if mask is None:
-        vector = sft.Vector(metadata, dense=difference, head=head)
+    if isinstance(entries, AllEntries):
+        rows = {name: numbers.cpu().numpy() for name, numbers in entries.rows.items()}
+        vector = sft.Vector(metadata, dense=difference, head=head, rows=rows)
     else:
-        positions = {name: mask[name].numpy() for name in difference}
+        positions = {name: indices.cpu().long().numpy() for name, indices in entries.mask.items()}
         vector = sft.Vector(metadata, positions=positions, values=difference, head=head)
     sft.save(vector, job.out)
     write_json(job.out.with_suffix(".json"), asdict(record))

@@ -1,6 +1,7 @@
 """The training loop on a toy objective: its schedule, what it keeps, and that a stopped run goes on unchanged."""
 
 import math
+import signal
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from deftx import loop
-from deftx.errors import DeltaError
+from deftx.errors import DeltaError, StoppedError
 from deftx.objectives import Batch
-from deftx.optim import AllEntries
+from deftx.optim import AllEntries, is_maskable
 from deftx.settings import Phase, Training
 
-RECIPE = Training(precision="fp32", l1=0.1)
+RECIPE = Training(precision="fp32")
+PULL = 0.1 / 21
 
 
 class Toy:
@@ -36,7 +38,13 @@ class Toy:
         if self.steps == self.stop_at:
             raise KeyboardInterrupt
         self.steps += 1
-        return (model(batch["input_ids"]) - batch["labels"]).square().mean()
+        return (model(batch["input_ids"]) - batch["labels"]).square().sum()
+
+    def part(self, batch: Batch, first: int, end: int) -> Batch:
+        return {name: tensor[first:end] for name, tensor in batch.items()}
+
+    def pieces(self) -> Tensor:
+        return torch.arange(3)
 
     def held_out(self, model: nn.Module) -> dict[str, float]:
         if self.looks:
@@ -66,7 +74,7 @@ def phase(**changes: object) -> Phase:
 
 def fit(objective: Toy, chosen: Phase, seed: int = 0, checkpoint: Path | None = None) -> tuple[nn.Module, loop.Record]:
     model = toy_model()
-    return model, loop.fit(model, entries_of(model), objective, chosen, seed, RECIPE, checkpoint)
+    return model, loop.fit(model, entries_of(model), objective, chosen, seed, RECIPE, PULL, checkpoint)
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:
@@ -91,7 +99,7 @@ def test_steps_of_a_phase(settings: dict[str, float], steps: int) -> None:
 
 def learning_rates(chosen: Phase) -> list[list[float]]:
     model = toy_model()
-    run = loop._Run(model, entries_of(model), Toy(), chosen, 0, RECIPE)
+    run = loop._Run(model, entries_of(model), Toy(), chosen, 0, RECIPE, PULL)
     rates = []
     while run.step < run.steps:
         run.advance()
@@ -144,10 +152,45 @@ def test_the_best_look_is_kept(looks: tuple[float, ...], kept: int) -> None:
     assert record.kept_step == kept
 
     snapshot = toy_model()
-    run = loop._Run(snapshot, entries_of(snapshot), Toy(), phase(), 0, RECIPE)
+    run = loop._Run(snapshot, entries_of(snapshot), Toy(), phase(), 0, RECIPE, PULL)
     while run.step < kept:
         run.advance()
     assert equal(model, snapshot)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 5, 99])
+def test_micro_batches_add_up_to_the_batch(size: int) -> None:
+    """Up to rounding; chance is drawn for the batch as a whole, dropout aside."""
+    ends = []
+    for chosen in (phase(), phase(micro_batch_size=size)):
+        model = toy_model()
+        model[1].p = 0.0  # type: ignore[index]
+        loop.fit(model, entries_of(model), Toy(), chosen, 0, RECIPE, PULL)
+        ends.append(model)
+    for name, expected in ends[0].named_parameters():
+        torch.testing.assert_close(ends[1].get_parameter(name), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_sigterm_saves_and_asks_to_be_run_again(tmp_path: Path, checkpointed: bool) -> None:
+    class Terminated(Toy):
+        def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+            if self.steps == 4:
+                signal.raise_signal(signal.SIGTERM)
+            return super().loss(model, batch)
+
+    before = signal.getsignal(signal.SIGTERM)
+    checkpoint = tmp_path / "checkpoint" if checkpointed else None
+    with pytest.raises(
+        StoppedError, match=f"after step 5 of 10, which is {'saved' if checkpointed else 'lost'}"
+    ) as stop:
+        fit(Terminated(), phase(), checkpoint=checkpoint)
+    assert stop.value.status == 75
+    assert signal.getsignal(signal.SIGTERM) is before
+    rest = Toy()
+    model, _ = fit(rest, phase(), checkpoint=checkpoint)
+    assert rest.steps == (5 if checkpointed else 10)
+    assert equal(model, fit(Toy(), phase())[0])
 
 
 @pytest.mark.parametrize("stop", [1, 4, 9])
@@ -187,6 +230,6 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
     "name", ["embeddings.LayerNorm.weight", "encoder.layer.0.output.LayerNorm.bias", "layer_norm.weight"]
 )
 def test_layer_norm_is_not_maskable(name: str) -> None:
-    assert not loop.is_maskable(name, Training())
-    assert loop.is_maskable(name, Training(freeze_layer_norm=False))
-    assert loop.is_maskable("encoder.layer.0.output.dense.bias", Training())
+    assert not is_maskable(name, Training())
+    assert is_maskable(name, Training(freeze_layer_norm=False))
+    assert is_maskable("encoder.layer.0.output.dense.bias", Training())

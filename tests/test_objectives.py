@@ -80,7 +80,34 @@ def test_logits_at_masked_positions_are_those_of_the_whole(model: Any) -> None:
     with torch.no_grad():
         logits = model(batch["input_ids"], attention_mask=batch.get("attention_mask")).logits
         expected = functional.cross_entropy(logits.flatten(0, 1)[batch["positions"]], batch["labels"])
-        assert objective.loss(model, batch).item() == pytest.approx(expected.item(), rel=1e-5)
+        mean = objective.loss(model, batch) / len(batch["labels"])
+        assert mean.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_parts_of_a_batch_have_its_loss(model: Any, packed: bool) -> None:
+    objective = masked_lm(packed=packed)
+    batch = objective.batch(range(8))
+    parts = [objective.part(batch, first, end) for first, end in ((0, 3), (3, 4), (4, 8))]
+    assert sum(len(part["labels"]) for part in parts) == len(batch["labels"])
+    with torch.no_grad():
+        total = sum(float(objective.loss(model, part)) for part in parts)
+        assert total == pytest.approx(float(objective.loss(model, batch)), rel=1e-5)
+
+
+@pytest.mark.parametrize("replacement", ["all", "corpus"])
+def test_pieces_are_all_that_a_batch_can_show(replacement: Any) -> None:
+    few = pico.sentences(6)
+    objective = MaskedLM(TOKENIZER, few, pico.sentences(2, seed=1), 16, 0.5, replacement=replacement)
+    shown = {piece for seed in range(200) for piece in drawn(objective, seed)}
+    assert shown <= set(objective.pieces().tolist())
+    assert objective.pieces().tolist() == sorted(set(objective.pieces().tolist()))
+    assert (len(shown) == len(TOKENIZER)) is (replacement == "all")
+
+
+def drawn(objective: MaskedLM, seed: int) -> set[int]:
+    torch.manual_seed(seed)
+    return set(objective.batch(range(len(objective.train)))["input_ids"].flatten().tolist())
 
 
 def test_a_batch_in_which_nothing_is_chosen_has_no_loss(model: Any) -> None:

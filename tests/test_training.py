@@ -10,7 +10,8 @@ import pico
 import pytest
 import torch
 
-from deftx import base, loop, sft, training
+from deftx import base, loop, optim, sft, training
+from deftx.lookups import TouchedRows, UsedRows
 from deftx.masks import build
 from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
 
@@ -29,7 +30,9 @@ class Trainings:
     def train(self, objective: str, out: str, **changes: Any) -> sft.Vector:
         """Train and read what is left; `mask`, `start` and `seed` are the job's, all else belongs to the phase."""
         job = {key: changes.pop(key) for key in ("mask", "start", "seed") if key in changes}
-        settings = {key: changes.pop(key) for key in ("output_embedding", "l1") if key in changes}
+        settings = {
+            key: changes.pop(key) for key in ("output_embedding", "l1", "clip", "replacement") if key in changes
+        }
         phase = Phase(**{"max_steps": 3, "batch_size": 8, "learning_rate": 1e-3} | changes)
         path = self.folder / out
         wanted = training.Job(self.base, phase, job.pop("seed", 0), path, **job)
@@ -60,7 +63,11 @@ def trainings(pico_bert: Path, tmp_path: Path) -> Trainings:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
-    """The encoder's parameters before and after each training, two entries a training; the head's are left out."""
+    """The encoder's parameters before and after each training, two entries a training; the head's are left out.
+
+    Embeddings are plain ones (`test_lookups_change_no_byte` holds others against them).
+    """
+    monkeypatch.setattr(optim, "word_lookup", lambda model: None)
     seen: list[dict[str, torch.Tensor]] = []
 
     def fit(model: Any, *arguments: Any) -> Any:
@@ -86,7 +93,7 @@ def test_a_delta_is_what_the_model_moved(both: Trainings, watched: list[Any], ob
         if "LayerNorm" in name:
             assert not moved.any()
         else:
-            np.testing.assert_array_equal(delta.dense[name], moved)
+            np.testing.assert_array_equal(delta.full(name), moved)
             assert moved.any() or "position" in name or "token_type" in name or "key.bias" in name
 
 
@@ -122,6 +129,46 @@ def test_equal_runs_leave_equal_bytes(trainings: Trainings, objective: str) -> N
     assert bytes_of("sft", mask=mask) == bytes_of("sft-again", mask=mask)
 
 
+@pytest.mark.parametrize("clip", [0.01, 1e9])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_lookups_change_no_byte(
+    both: Trainings, monkeypatch: pytest.MonkeyPatch, objective: str, masked: bool, clip: float
+) -> None:
+    """Embeddings that hold used rows, or give touched rows' gradients, against plain ones; clipped or not."""
+    options: dict[str, Any] = {"clip": clip, "l1": 0.1, "max_steps": 5}
+    if objective == "language":
+        options["replacement"] = "corpus"
+        both.texts = pico.text(both.folder / "few.txt", 8), pico.text(both.folder / "fewer.txt", 2, seed=1)
+    if masked:
+        both.train(objective, "delta")
+        options["mask"] = both.select("delta", "mask")
+    replaced: list[Any] = []
+    original = optim.word_lookup
+    monkeypatch.setattr(optim, "word_lookup", lambda model: replaced.append(model) or original(model))
+    both.train(objective, "lean", **options)
+    embedding = replaced[-1].get_input_embeddings()
+    assert type(embedding) is (TouchedRows if masked else UsedRows)
+    if not masked:
+        assert len(embedding.weight) < base.read(both.base).shapes["embeddings.word_embeddings.weight"][0]
+    monkeypatch.setattr(optim, "word_lookup", lambda model: None)
+    both.train(objective, "plain", **options)
+    assert (both.folder / "lean").read_bytes() == (both.folder / "plain").read_bytes()
+
+
+@pytest.mark.parametrize("changes", [{"output_embedding": "tied", "replacement": "corpus"}, {"replacement": "all"}])
+def test_embeddings_stay_whole_where_rows_cannot_be_left_out(
+    both: Trainings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """The output embedding gives every piece a gradient; so may a replacement by any piece."""
+    models: list[Any] = []
+    original = optim.word_lookup
+    monkeypatch.setattr(optim, "word_lookup", lambda model: models.append(model) or original(model))
+    delta = both.train("language", "delta", **changes)
+    assert type(models[-1].get_input_embeddings()) is torch.nn.Embedding
+    assert delta.metadata.settings["replacement"] == changes["replacement"]
+
+
 def test_only_a_task_s_head_is_stored_and_it_restarts(trainings: Trainings) -> None:
     """With a learning rate too small to move it, the head is what it was at the start."""
     frozen = {"head_learning_rate": 1e-30}
@@ -147,7 +194,7 @@ def test_training_starts_on_top_of_a_vector(trainings: Trainings, watched: list[
         expected.view(-1)[positions] += torch.from_numpy(source.values[name])
         assert torch.equal(start[name], expected)
     np.testing.assert_array_equal(
-        delta.dense["embeddings.word_embeddings.weight"],
+        delta.full("embeddings.word_embeddings.weight"),
         (end["embeddings.word_embeddings.weight"] - start["embeddings.word_embeddings.weight"]).numpy(),
     )
     assert len(delta.metadata.start) == 1
@@ -241,7 +288,8 @@ def test_a_base_without_masked_lm_head_gets_a_seeded_one(trainings: Trainings, t
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_the_record_says_what_was_trained(trainings: Trainings) -> None:
+def test_the_record_says_what_was_trained(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optim, "word_lookup", lambda model: None)
     delta = trainings.train("task", "delta", evaluate_every=2)
     record = json.loads((trainings.folder / "delta.json").read_text())
     assert record["steps"] == record["kept_step"] == 3
