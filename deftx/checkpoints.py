@@ -22,6 +22,12 @@ def path_for(out: Path, job: dict[str, Any]) -> Path:
     return out.with_name(f".{out.name}.{fingerprint[:16]}.checkpoint")
 
 
+def remove(out: Path) -> None:
+    """Remove all checkpoints of jobs that were to write `out`, also those of settings given up since."""
+    for path in out.parent.glob(f".{out.name}.*.checkpoint"):
+        path.unlink(missing_ok=True)
+
+
 def save(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
     """Write a checkpoint in place of the last one."""
     with publish(path) as temporary:

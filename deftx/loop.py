@@ -93,7 +93,7 @@ def fit(
                       file=sys.stderr, flush=True)  # fmt: skip
             stop = asked_to_stop() and run.step < run.steps
             if checkpoint and (stop or now - saved > CHECKPOINT_SECONDS) and run.step < run.steps:
-                if run.accelerator.is_main_process:
+                if is_first_process():
                     checkpoints.save(checkpoint, *run.snapshot())
                 saved = now
             if stop:
@@ -263,6 +263,11 @@ def _groups(leaves: Mapping[str, nn.Parameter], phase: Phase) -> list[dict[str, 
     return [group for group in groups if group["params"]]
 
 
+def is_first_process() -> bool:
+    """Whether this process is the one that writes files, of those training together."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
 def step_seed(seed: int, step: int, process: int | None = None) -> int:
     """The seed of all chance (dropout, masking) inside one step, or of one process' part in it."""
     name = f"{seed}/{step}" if process is None else f"{seed}/{step}/{process}"
@@ -276,11 +281,14 @@ def token_count(batch: Batch) -> int:
 
 
 def wants_bf16(precision: str) -> bool:
-    """Whether to run the forward pass in bf16: asked for, and the hardware has it."""
+    """Whether to run the forward pass in bf16: asked for, and the hardware has it. Says so where it has not."""
     if precision != "bf16":
         return False
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return any(
-        getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
+        found = torch.cuda.is_bf16_supported()
+    else:
+        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        found = any(getattr(torch.cpu, name, lambda: False)() for name in names)
+    if not found:
+        print("this machine has no bf16 arithmetic; fp32 takes its place", file=sys.stderr, flush=True)
+    return found

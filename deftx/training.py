@@ -6,6 +6,7 @@ starts again at theta_start, moves the masked entries only, and leaves the spars
 seeded values in both phases and is stored in full; a masked-LM head is trained and thrown away.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,10 +21,11 @@ from deftx import checkpoints, sft
 from deftx.composition import add
 from deftx.datasets import check_labels
 from deftx.datasets import load as load_rows
+from deftx.errors import DeltaError
 from deftx.files import write_json
-from deftx.loop import Record, fit
+from deftx.loop import Record, fit, is_first_process
 from deftx.objectives import Classification, MaskedLM, Objective
-from deftx.optim import AllEntries, entries_of
+from deftx.optim import AllEntries, MaskedEntries, entries_of
 from deftx.provenance import code_of, threads, versions
 from deftx.settings import LanguageTraining, Phase, TaskTraining, Training
 from deftx.sources import read_text, sha256_of
@@ -51,7 +53,8 @@ def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining)
     Raises:
         VectorError: mask or start do not fit the base model.
         CorpusError: the text is shorter than one block.
-        DeltaError: training diverged.
+        DeltaError: training diverged, or the disk has no room for the result.
+        StoppedError: SIGTERM came; the checkpoint is saved.
     """
     description = base_model.read(job.base)
     tokenizer = base_model.load_tokenizer(description.location, description.revision)
@@ -76,7 +79,8 @@ def train_task(job: Job, train: Path, valid: Path, labels: Sequence[str], recipe
     Raises:
         DatasetError: a label is none of `labels`.
         VectorError: mask or start do not fit the base model.
-        DeltaError: training diverged.
+        DeltaError: training diverged, or the disk has no room for the result.
+        StoppedError: SIGTERM came; the checkpoint is saved.
     """
     description = base_model.read(job.base)
     tokenizer = base_model.load_tokenizer(description.location, description.revision)
@@ -121,8 +125,11 @@ def _train(
         threads=threads(),
         versions=versions(),
     )
+    _check_room(job, entries)
     checkpoint = checkpoints.path_for(job.out, _fingerprint(metadata, job))
     record = fit(model, entries, objective, job.phase, job.seed, recipe, pull, checkpoint)
+    if not is_first_process():
+        return record
     head = {} if labels is None else {n: _numpy(p) for n, p in entries.head.items()}
     difference = {name: _numpy(values) for name, values in entries.difference().items()}
     if isinstance(entries, AllEntries):
@@ -133,7 +140,7 @@ def _train(
         vector = sft.Vector(metadata, positions=positions, values=difference, head=head)
     sft.save(vector, job.out)
     write_json(job.out.with_suffix(".json"), asdict(record))
-    checkpoint.unlink(missing_ok=True)
+    checkpoints.remove(job.out)
     return record
 
 
@@ -158,6 +165,24 @@ def _fingerprint(metadata: sft.Metadata, job: Job) -> dict[str, Any]:
     """What must be equal for a checkpoint to be of use."""
     mask = sha256_of(job.mask) if job.mask else None
     return metadata.model_dump(mode="json") | {"mask": mask, "code": code_of("deftx.training")}
+
+
+def _check_room(job: Job, entries: AllEntries | MaskedEntries) -> None:
+    """Refuse to begin what the disk cannot hold: a result, and the checkpoint beside it (values, two moments).
+
+    Raises:
+        DeltaError: named, with the room that is missing.
+    """
+    numbers = sum(leaf.numel() for leaf in entries.leaves().values())
+    copies = 1 + 3 + (job.phase.keep == "best")
+    needed = 4 * copies * numbers
+    job.out.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(job.out.parent).free
+    if free < needed:
+        raise DeltaError(
+            f"{job.out.parent}: training needs {needed / 1e9:.2f} GB of disk (result and checkpoint), and "
+            f"{free / 1e9:.2f} GB are free. Make room, or move results/ to a larger disk"
+        )
 
 
 def _numpy(tensor: Tensor) -> np.ndarray[Any, Any]:
