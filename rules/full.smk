@@ -13,6 +13,8 @@ rule full_language:
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",
@@ -42,6 +44,8 @@ rule full_task:
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",

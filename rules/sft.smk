@@ -14,6 +14,8 @@ rule sparse_language:
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",
@@ -44,6 +46,8 @@ rule sparse_task:
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",
