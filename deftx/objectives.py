@@ -5,7 +5,7 @@ examples depends on (seed, epoch) alone, and all chance inside a step on (seed, 
 from a checkpoint sees what an uninterrupted run sees.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deftx.errors import BaseModelError, CorpusError
+from deftx.tokens import Mapped, pieces_in
 
 Batch = dict[str, Tensor]
 VALID_BLOCKS = 256  # held-out loss is taken over at most so many blocks
@@ -55,25 +56,22 @@ class MaskedLM:
     def __init__(
         self,
         tokenizer: Any,
-        train: Iterable[str],
-        valid: Iterable[str],
-        block: int,
+        train: Tensor | Mapped,
+        valid: Tensor | Mapped,
         probability: float,
-        packed: bool = True,
         replacement: Literal["all", "corpus"] = "all",
     ) -> None:
+        """`train` and `valid` are tokenised text (number x length), see `deftx.tokens`."""
         self.mask_token, self.padding = tokenizer.mask_token_id, tokenizer.pad_token_id
         self.special = torch.tensor(sorted(tokenizer.all_special_ids))
         self.probability = probability
-        cut = blocks if packed else lines
-        self.train = cut(tokenizer, train, block)
-        self.valid = cut(tokenizer, valid, block)[:VALID_BLOCKS]
-        if not len(self.train):
+        self.train = train
+        self.valid = valid[list(range(min(VALID_BLOCKS, len(valid))))]
+        if not len(train):
             raise CorpusError(
-                f"the training text is shorter than one block of {block} tokens. "
-                "Add text, or lower recipe.language.block"
+                f"the training text is shorter than one block of {train.shape[1]} tokens. Add text, or lower recipe.language.block"
             )
-        self.replacement = torch.arange(len(tokenizer)) if replacement == "all" else self.train.unique().long()
+        self.replacement = torch.arange(len(tokenizer)) if replacement == "all" else pieces_in(train)
 
     def batches(self, epoch: int, seed: int, batch_size: int) -> list[list[int]]:
         order = np.random.default_rng((seed, epoch)).permutation(len(self.train)).tolist()
@@ -111,7 +109,7 @@ class MaskedLM:
 
     def pieces(self) -> Tensor:
         """Of the text, of masking, and what replaces pieces at random."""
-        shown = (self.train.unique().long(), self.valid.unique().long(), self.special, self.replacement)
+        shown = (pieces_in(self.train), pieces_in(self.valid), self.special, self.replacement)
         return torch.cat(shown).unique()
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -134,19 +132,6 @@ class MaskedLM:
 
     def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
         return new["masked_lm_loss"] < old["masked_lm_loss"]
-
-
-def blocks(tokenizer: Any, text: Iterable[str], length: int) -> Tensor:
-    """Text, concatenated and cut (number x length, int32); what does not fill a block is left over."""
-    encoded = tokenizer(list(text), add_special_tokens=True, return_attention_mask=False)["input_ids"]
-    flat = np.fromiter((token for line in encoded for token in line), dtype=np.int32)
-    return torch.from_numpy(flat[: len(flat) // length * length].reshape(-1, length))
-
-
-def lines(tokenizer: Any, text: Iterable[str], length: int) -> Tensor:
-    """Lines of text as examples of their own, cut at `length` and padded (number x length, int32)."""
-    encoded = tokenizer(list(text), truncation=True, max_length=length, padding="max_length")["input_ids"]
-    return torch.tensor(encoded, dtype=torch.int32).reshape(-1, length)
 
 
 def lm_head(model: nn.Module) -> nn.Module:

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from deftx.optim import AllEntries
 from deftx.provenance import threads
 from deftx.settings import Pretraining, Training
 from deftx.sources import read_text
+from deftx.tokens import examples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -33,14 +34,10 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
 
     torch.set_num_threads(threads())
     tokenizer = word_tokenizer(pieces)
-    objective = MaskedLM(
-        tokenizer,
-        [line for path in train for line in read_text(path).splitlines()],
-        [line for path in valid for line in read_text(path).splitlines()],
-        settings.block,
-        settings.mask_probability,
-        settings.packed,
+    shown, held_out = (
+        examples(tokenizer, lines_of(paths), settings.block, settings.packed) for paths in (train, valid)
     )
+    objective = MaskedLM(tokenizer, shown, held_out, settings.mask_probability)
     torch.manual_seed(settings.seed)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -65,6 +62,11 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
     print(f"held-out masked-LM loss: {record.history}", file=sys.stderr)
     _publish(model, tokenizer, out)
     out.with_suffix(".checkpoint").unlink(missing_ok=True)
+
+
+def lines_of(paths: Sequence[Path]) -> Iterator[str]:
+    """Lines of several corpora, one after the other."""
+    return (line for path in paths for line in read_text(path).splitlines())
 
 
 def _publish(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", out: Path) -> None:

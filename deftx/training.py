@@ -28,7 +28,8 @@ from deftx.objectives import Classification, MaskedLM, Objective
 from deftx.optim import AllEntries, MaskedEntries, entries_of
 from deftx.provenance import code_of, threads, versions
 from deftx.settings import LanguageTraining, Phase, TaskTraining, Training
-from deftx.sources import read_text, sha256_of
+from deftx.sources import sha256_of
+from deftx.tokens import cached
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,9 @@ def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining)
     tokenizer = base_model.load_tokenizer(description.location, description.revision)
     objective = MaskedLM(
         tokenizer,
-        read_text(train).splitlines(),
-        read_text(valid).splitlines(),
-        recipe.block,
+        cached(tokenizer, train, recipe.block, recipe.packed),
+        cached(tokenizer, valid, recipe.block, recipe.packed),
         recipe.mask_probability,
-        recipe.packed,
         recipe.replacement,
     )
     model = base_model.masked_lm(description, untied=recipe.output_embedding != "tied", seed=job.seed)

@@ -6,20 +6,25 @@ import numpy as np
 import pico
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from deftx import base
 from deftx.errors import CorpusError
-from deftx.objectives import Classification, MaskedLM, blocks, lines, probabilities, tokenise
+from deftx.objectives import Classification, MaskedLM, probabilities, tokenise
 from deftx.pretraining import word_tokenizer
+from deftx.tokens import examples
 
 TOKENIZER = word_tokenizer(pico.WORDS)
 SPECIAL = torch.tensor(TOKENIZER.all_special_ids)
 
 
 def masked_lm(probability: float = 0.15, count: int = 40, packed: bool = True, block: int = 16) -> MaskedLM:
-    return MaskedLM(TOKENIZER, pico.sentences(count), pico.sentences(10, seed=1), block, probability, packed)
+    return MaskedLM(TOKENIZER, *tokens(pico.sentences(count), pico.sentences(10, seed=1), block, packed), probability)
+
+
+def tokens(train: list[str], valid: list[str], block: int = 16, packed: bool = True) -> list[Tensor]:
+    return [examples(TOKENIZER, texts, block, packed) for texts in (train, valid)]
 
 
 @pytest.fixture(scope="module", params=["pico_bert", "pico_xlmr"])
@@ -67,13 +72,6 @@ def test_padding_is_cut_to_the_longest_line() -> None:
     assert batch["attention_mask"].sum(1).tolist() == lengths
 
 
-def test_blocks_are_the_text_cut() -> None:
-    encoded = [i for s in pico.sentences(40) for i in TOKENIZER(s)["input_ids"]]
-    cut = blocks(TOKENIZER, pico.sentences(40), 16)
-    assert cut.flatten().tolist() == encoded[: len(encoded) // 16 * 16]
-    assert lines(TOKENIZER, pico.sentences(40), 8).shape == (40, 8)
-
-
 def test_logits_at_masked_positions_are_those_of_the_whole(model: Any) -> None:
     objective = masked_lm(packed=False)
     batch = objective.batch(range(8))
@@ -97,8 +95,8 @@ def test_parts_of_a_batch_have_its_loss(model: Any, packed: bool) -> None:
 
 @pytest.mark.parametrize("replacement", ["all", "corpus"])
 def test_pieces_are_all_that_a_batch_can_show(replacement: Any) -> None:
-    few = pico.sentences(6)
-    objective = MaskedLM(TOKENIZER, few, pico.sentences(2, seed=1), 16, 0.5, replacement=replacement)
+    few = tokens(pico.sentences(6), pico.sentences(2, seed=1))
+    objective = MaskedLM(TOKENIZER, *few, 0.5, replacement)
     shown = {piece for seed in range(200) for piece in drawn(objective, seed)}
     assert shown <= set(objective.pieces().tolist())
     assert objective.pieces().tolist() == sorted(set(objective.pieces().tolist()))

@@ -1,0 +1,103 @@
+"""Tokenised text: cut into blocks or line by line, and kept as a memory-mapped Arrow file beside its corpus.
+
+Several trainings read one corpus (seeds, full and sparse phases, selections), and none but the first tokenises it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deftx.files import publish
+from deftx.sources import read_text, sha256_of
+
+BATCH = 1000  # lines tokenised together
+
+
+def tokenised(tokenizer: Any, texts: Iterable[str], length: int, packed: bool) -> Iterator[Sequence[int]]:
+    """Examples of `length` pieces each.
+
+    Packed, the text is concatenated and cut, and what does not fill a block is left over; otherwise every line is an
+    example, cut and padded.
+    """
+    remaining = iter(texts)
+    if not packed:
+        while some := list(islice(remaining, BATCH)):
+            yield from tokenizer(some, truncation=True, max_length=length, padding="max_length")["input_ids"]
+        return
+    rest: list[int] = []
+    while some := list(islice(remaining, BATCH)):
+        encoded = tokenizer(some, add_special_tokens=True, return_attention_mask=False)["input_ids"]
+        rest += chain.from_iterable(encoded)
+        whole = len(rest) // length * length
+        yield from (rest[at : at + length] for at in range(0, whole, length))
+        rest = rest[whole:]
+
+
+def examples(tokenizer: Any, texts: Iterable[str], length: int, packed: bool) -> Tensor:
+    """Tokenised text in memory (number x length, int32)."""
+    cut = list(tokenised(tokenizer, texts, length, packed))
+    return torch.from_numpy(np.array(cut, dtype=np.int32).reshape(-1, length))
+
+
+class Mapped:
+    """Examples of an Arrow file (number x length, int32): what is asked for is read, the rest stays on disk."""
+
+    def __init__(self, file: Path, length: int) -> None:
+        from datasets import Dataset
+
+        self._dataset = Dataset.from_file(str(file)).with_format("numpy")
+        self.shape = (len(self._dataset), length)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, numbers: Sequence[int]) -> Tensor:
+        return torch.from_numpy(self._dataset[list(numbers)]["pieces"])
+
+
+def cached(tokenizer: Any, corpus: Path, length: int, packed: bool) -> Mapped:
+    """Tokenised text of a corpus file; tokenised only if it never was.
+
+    The file's name holds hashes of the corpus, of the tokenizer and of the cut, so none is ever taken for another; it
+    is written under a temporary name, so trainings that begin together do not meet. Those of an earlier text go.
+    """
+    text = sha256_of(corpus)[:16]
+    cut = hashlib.sha256(f"{_identity(tokenizer)} {length} {packed}".encode()).hexdigest()[:16]
+    place = corpus.with_name(f".{corpus.name}.{text}.{cut}.arrow")
+    if not place.is_file():
+        for old in corpus.parent.glob(f".{corpus.name}.*.arrow"):
+            if text not in old.name:
+                old.unlink(missing_ok=True)
+        _write(tokenised(tokenizer, read_text(corpus).splitlines(), length, packed), length, place)
+    return Mapped(place, length)
+
+
+def _identity(tokenizer: Any) -> str:
+    """What a tokenizer does, without the truncation and padding that its last call left in it."""
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    return json.dumps(content | {"truncation": None, "padding": None}, sort_keys=True)
+
+
+def _write(examples: Iterable[Sequence[int]], length: int, place: Path) -> None:
+    from datasets import Features, List, Value
+    from datasets.arrow_writer import ArrowWriter
+
+    with publish(place) as temporary:
+        writer = ArrowWriter(path=str(temporary), features=Features({"pieces": List(Value("int32"), length=length)}))
+        for example in examples:
+            writer.write({"pieces": example})
+        writer.finalize()
+
+
+def pieces_in(examples: "Tensor | Mapped") -> Tensor:
+    """All pieces that occur, ascending (int64)."""
+    parts = (range(at, min(at + BATCH, len(examples))) for at in range(0, len(examples), BATCH))
+    found = [examples[list(part)].unique() for part in parts]
+    return torch.cat([torch.empty(0, dtype=torch.int32), *found]).unique().long()
