@@ -69,7 +69,8 @@ class MaskedLM:
         self.valid = valid[list(range(min(VALID_BLOCKS, len(valid))))]
         if not len(train):
             raise CorpusError(
-                f"the training text is shorter than one block of {train.shape[1]} tokens. Add text, or lower recipe.language.block"
+                f"the training text is shorter than one block of {train.shape[1]} tokens. "
+                "Add text, or lower recipe.language.block"
             )
         self.replacement = torch.arange(len(tokenizer)) if replacement == "all" else pieces_in(train)
 
