@@ -5,6 +5,7 @@
 #   base.json                                           the base model's identity (base/: the model, where trained here)
 #   deltas/language/{lang}/seed{n}.safetensors          full fine-tuning on text, minus the base
 #   deltas/task/{task}/{start}/seed{n}.safetensors      full fine-tuning on a task, minus its start
+#   gradients/…                                         as deltas: summed gradients, for selections by them
 #   masks/…, sfts/…                                     the same names below {kind}/{selection}: masks, sparse vectors
 #   composed/{method}/{task}/{lang}/seed{n}.json        recipe of base + task vector + language vector
 #   scores/…, predictions/…                             the same names: measures (json), every prediction (csv)
@@ -27,6 +28,7 @@ include: "rules/corpora.smk"
 include: "rules/datasets.smk"
 include: "rules/base.smk"
 include: "rules/full.smk"
+include: "rules/gradients.smk"
 include: "rules/masks.smk"
 include: "rules/sft.smk"
 include: "rules/compose.smk"

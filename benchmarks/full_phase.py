@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.sparse_phase import batch_of, loss_of, model_of
 from deftx.loop import wants_bf16
-from deftx.optim import clip, entries_of
+from deftx.optim import all_entries, clip, parameters_of
 from deftx.settings import Training
 
 USED_SHARE = 0.08  # 20,000 of 250,002
@@ -30,7 +30,8 @@ def measure(side: str, kind: str, scale: str) -> dict[str, float]:
     model = model_of(kind, scale).train()
     used = round(USED_SHARE * model.config.vocab_size)
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
-    entries = entries_of(model, base, Training(), None, torch.arange(used) if side == "used" else None)
+    pieces = torch.arange(used if side == "used" else model.config.vocab_size)
+    entries = all_entries(model, parameters_of(model, base, Training()), pieces)
     del base
     leaves = list(entries.leaves().values())
     optimizer = torch.optim.AdamW(leaves, lr=1e-4, weight_decay=0.0, fused=True)

@@ -26,7 +26,7 @@ from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.models import configuration
 from deftx.loop import wants_bf16
 from deftx.objectives import Batch, MaskedLM
-from deftx.optim import clip, entries_of
+from deftx.optim import clip, masked_entries, parameters_of
 from deftx.settings import Training
 
 BATCH, LENGTH, SHARE, STEPS = 8, 128, 0.05, 5
@@ -79,7 +79,7 @@ def mask_of(base: dict[str, nn.Parameter]) -> dict[str, Tensor]:
 def ours(model: Any, mask: dict[str, Tensor], loss: Loss) -> Callable[[Batch], None]:
     """A step as `deftx.loop` takes it."""
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
-    entries = entries_of(model, base, Training(), mask)
+    entries = masked_entries(model, parameters_of(model, base, Training()), mask)
     leaves = list(entries.leaves().values())
     optimizer = torch.optim.AdamW(leaves, lr=1e-4, weight_decay=0.0, fused=True)
     accelerator = Accelerator(mixed_precision="bf16" if wants_bf16("bf16") else "no")

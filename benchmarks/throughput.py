@@ -23,7 +23,7 @@ from benchmarks.measure import Row, child, emit, say
 from benchmarks.models import configuration
 from deftx.loop import _Run, wants_bf16
 from deftx.objectives import MaskedLM
-from deftx.optim import entries_of
+from deftx.optim import all_entries, parameters_of
 from deftx.settings import LanguageTraining, Phase
 
 BATCH, LENGTH, STEPS = 8, 128, 8
@@ -62,7 +62,8 @@ def ours(scale: str, tied: bool, profiled: bool) -> float:
     objective = MaskedLM(Tokenizer(config.vocab_size), data, data[:1], 0.15)
     recipe = LanguageTraining()
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
-    run = _Run(model, entries_of(model, base, recipe, None, objective.pieces()), objective, PHASE, 0, recipe)
+    entries = all_entries(model, parameters_of(model, base, recipe), objective.pieces())
+    run = _Run(model, entries, objective, PHASE, 0, recipe)
     run.advance()
     if profiled:
         with torch.profiler.profile() as profile:

@@ -4,6 +4,7 @@ Settings arrive as JSON (the workflow's way) or as the name of a YAML file. Heav
 the verbs, so that help and the light stages start at once.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -200,12 +201,15 @@ def train(
     labels: Annotated[str | None, typer.Option(help="A task's labels as a JSON list; without: masked-LM.")] = None,
     mask: Annotated[Path | None, typer.Option(help="Move the entries of this mask only.")] = None,
     start: Annotated[Path | None, typer.Option(help="Vector added to the base before training.")] = None,
+    gradients: Annotated[bool, typer.Option("--gradients", help="Add up gradients; the encoder stays.")] = False,
 ) -> None:
-    """Train a delta (full fine-tuning) or, with a mask, an SFT (sparse fine-tuning)."""
+    """Train a delta (full fine-tuning) or, with a mask, an SFT (sparse fine-tuning); or add up gradients."""
     from deftx import training
     from deftx.settings import LanguageTraining, Phase, TaskTraining
 
-    job = training.Job(base, parsed(Phase, phase), seed, out, mask, start)
+    if gradients and (mask or int(os.environ.get("WORLD_SIZE", "1")) > 1):
+        raise ConfigError("--gradients goes without --mask, and in one process")
+    job = training.Job(base, parsed(Phase, phase), seed, out, mask, start, gradients)
     if labels is None:
         training.train_language(job, train, valid, parsed(LanguageTraining, settings))
     else:
@@ -214,7 +218,7 @@ def train(
 
 @verb
 def mask(
-    delta: Annotated[Path, typer.Argument(help="The delta of a full fine-tuning.")],
+    delta: Annotated[Path, typer.Argument(help="The delta of a full fine-tuning, or summed gradients.")],
     selection: Annotated[str, typer.Option(help="Selection as JSON, or the name of a YAML file.")],
     k: Annotated[str, typer.Option(help="Entries to choose: a number, or with a decimal point a share.")],
     out: Out,

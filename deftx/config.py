@@ -86,6 +86,8 @@ class LanguageRecipe(LanguageTraining):
     """Full fine-tuning."""
     sparse: Phase
     """Sparse fine-tuning of the masked entries."""
+    gradients: Phase | None = None
+    """Adding up gradients, for selections by them: how many steps, of which batches, and how fast the head learns."""
 
 
 class TaskRecipe(TaskTraining):
@@ -95,6 +97,8 @@ class TaskRecipe(TaskTraining):
     """Full fine-tuning."""
     sparse: Phase
     """Sparse fine-tuning of the masked entries."""
+    gradients: Phase | None = None
+    """Adding up gradients, for selections by them: how many steps, of which batches, and how fast the head learns."""
 
 
 Budget = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, le=1, strict=True)]
@@ -110,8 +114,11 @@ class Budgets(Strict):
 
 
 class Selection(Denoising):
-    """How a mask is chosen from a delta."""
+    """How a mask is chosen."""
 
+    select: Literal["full-fine-tuning", "accumulated-gradient"] = "full-fine-tuning"
+    """What is ranked: the delta of a full fine-tuning, or the sum of gradients over `recipe.*.gradients`, which needs
+    far less memory (docs/performance.md compares them)."""
     k: Budgets
     """Sizes of the masks."""
 
@@ -226,6 +233,14 @@ def _inconsistencies(experiment: Experiment) -> Iterator[str]:
     for name, method in experiment.methods.items():
         if method.selection is not None and method.selection not in experiment.selections:
             yield f"methods.{name}: there is no selection {method.selection!r} (known: {_known(experiment.selections)})"
+    recipes: dict[str, LanguageRecipe | TaskRecipe] = {
+        "language": experiment.recipe.language,
+        "task": experiment.recipe.task,
+    }
+    for name, selection in experiment.selections.items():
+        for kind, recipe in recipes.items():
+            if selection.select == "accumulated-gradient" and recipe.gradients is None:
+                yield f"selections.{name}: selecting by gradients needs recipe.{kind}.gradients"
     for name, dataset in experiment.datasets.items():
         copies = dataset.drop_near_copies
         if copies and copies.dataset not in experiment.datasets:

@@ -217,6 +217,7 @@ class _Run:
             for key, state in self.optimizer.state[leaf].items():
                 tensors[f"{key}.{name}"] = state
         tensors |= {f"best.{n}": t for n, t in (self.best or {}).items()}
+        tensors |= {f"kept.{n}": t for n, t in self.entries.kept().items()}
         record = dict(vars(self.record))
         return tensors, {"step": self.step, "record": record, "best_look": self.best_look}
 
@@ -228,6 +229,8 @@ class _Run:
         if self.best_look is not None:
             self.best = {n: tensors[f"best.{n}"] for n in self.leaves}
         self._put({n: tensors[f"value.{n}"] for n in self.leaves})
+        for name, tensor in self.entries.kept().items():
+            tensor.copy_(tensors[f"kept.{name}"])
         for name, leaf in self.leaves.items():
             found = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
                      if f"{key}.{name}" in tensors}  # fmt: skip

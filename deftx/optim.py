@@ -9,6 +9,7 @@ gradients which the gathering has freed, and every process would go on with zero
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -35,6 +36,9 @@ class Entries(Protocol):
 
     def difference(self) -> dict[str, Tensor]:
         """theta - theta_start of the base's entries, float32, by parameter name."""
+
+    def kept(self) -> dict[str, Tensor]:
+        """What beside the leaves a checkpoint has to hold; a restore fills these tensors."""
 
 
 class AllEntries:
@@ -67,6 +71,9 @@ class AllEntries:
 
     def difference(self) -> dict[str, Tensor]:
         return {name: p.detach() - self.start[name] for name, p in self.base.items()}
+
+    def kept(self) -> dict[str, Tensor]:
+        return {}
 
 
 class MaskedEntries:
@@ -143,52 +150,64 @@ class MaskedEntries:
     def difference(self) -> dict[str, Tensor]:
         return {name: v.detach() - self.start[name] for name, v in self.values.items()}
 
+    def kept(self) -> dict[str, Tensor]:
+        return {}
+
 
 def _named(prefix: str, group: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
     return {f"{prefix}.{name}": parameter for name, parameter in group.items()}
 
 
-def entries_of(
-    model: Any,
-    base: Mapping[str, nn.Parameter],
-    recipe: Training,
-    mask: Mapping[str, Tensor] | None,
-    pieces: Tensor | None = None,
-) -> AllEntries | MaskedEntries:
-    """The entries a phase moves: all maskable parameters or those of the mask, and the head in full.
+@dataclass(frozen=True)
+class Parameters:
+    """A model's parameters as a phase sees them. What is in neither group stays as it is.
 
-    The head is whatever the base does not have. Layer normalisation stays as it is under `freeze_layer_norm`.
-    Where the word embeddings are a lookup alone, the model's embedding is replaced by one that does less work.
+    `maskable` are the base's that may move, by the base's names; `head` is whatever the base does not have.
+    """
+
+    maskable: dict[str, nn.Parameter]
+    head: dict[str, nn.Parameter]
+    looked_up: str | None
+    """Name of the word embeddings, if they are maskable and serve as nothing but a lookup."""
+
+
+def parameters_of(model: Any, base: Mapping[str, nn.Parameter], recipe: Training) -> Parameters:
+    """Group a model's parameters, and freeze what does not move: layer normalisation under `freeze_layer_norm`.
 
     Args:
         model: a transformers model, not wrapped for several processes.
-        pieces: all pieces the training will ever look up (ascending), where that is known.
+        base: those of its parameters that belong to the base model, by their names there.
     Raises:
         TypeError: the model is wrapped in DistributedDataParallel.
     """
     if isinstance(model, DistributedDataParallel):
         raise TypeError("deftx sums the gradients of several processes itself; do not wrap the model")
     owned = {id(parameter) for parameter in base.values()}
-    head = {
-        name: parameter
-        for name, parameter in model.named_parameters()
-        if id(parameter) not in owned and parameter.requires_grad
-    }
+    moving = ((name, p) for name, p in model.named_parameters() if id(p) not in owned and p.requires_grad)
+    head = dict(moving)
     maskable = {name: p for name, p in base.items() if is_maskable(name, recipe)}
     for name, parameter in base.items():
         parameter.requires_grad_(name in maskable)
-    embedding = word_lookup(model)
-    looked_up = next((name for name, p in maskable.items() if embedding and p is embedding.weight), None)
-    if mask is not None:
-        masked = MaskedEntries(maskable, head, mask, looked_up)
-        if embedding and looked_up in masked.mask:
-            model.set_input_embeddings(TouchedRows(embedding, masked.receive_rows))
-        return masked
-    if embedding and looked_up and pieces is not None and len(pieces) < embedding.num_embeddings:
-        compact = UsedRows(embedding, pieces)
-        model.set_input_embeddings(compact)
-        return AllEntries(maskable | {looked_up: compact.weight}, head, {looked_up: pieces})
-    return AllEntries(maskable, head)
+    lookup = word_lookup(model)
+    return Parameters(maskable, head, next((n for n, p in maskable.items() if lookup and p is lookup.weight), None))
+
+
+def all_entries(model: Any, parameters: Parameters, pieces: Tensor) -> AllEntries:
+    """Everything moves. Of word embeddings that are a lookup alone the model keeps the rows of `pieces` (ascending)."""
+    name, embedding = parameters.looked_up, model.get_input_embeddings()
+    if name is None or len(pieces) == embedding.num_embeddings:
+        return AllEntries(parameters.maskable, parameters.head)
+    used = UsedRows(embedding, pieces)
+    model.set_input_embeddings(used)
+    return AllEntries(parameters.maskable | {name: used.weight}, parameters.head, {name: pieces})
+
+
+def masked_entries(model: Any, parameters: Parameters, mask: Mapping[str, Tensor]) -> MaskedEntries:
+    """The entries of a mask move. Word embeddings that are a lookup alone give gradients of the rows in a batch."""
+    entries = MaskedEntries(parameters.maskable, parameters.head, mask, parameters.looked_up)
+    if parameters.looked_up in entries.mask:
+        model.set_input_embeddings(TouchedRows(model.get_input_embeddings(), entries.receive_rows))
+    return entries
 
 
 def is_maskable(name: str, recipe: Training) -> bool:

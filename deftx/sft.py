@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from deftx import container, indices
 from deftx.errors import VectorError
 
-Kind = Literal["delta", "mask", "sft"]
+Kind = Literal["delta", "gradient", "mask", "sft"]
 Precision = Literal["fp32", "bf16"]
 LARGEST = 1 << 53  # entries of a parameter: below it sums of gaps stay exact, and no real one comes near
 BLOCK = 1 << 16  # entries looked at together: they stay in the cache
@@ -213,7 +213,7 @@ def open_delta(path: Path) -> Iterator[DeltaFile]:
     """
     with container.Reader(path) as file:
         metadata = _metadata(file)
-        if metadata.kind != "delta":
+        if metadata.kind not in ("delta", "gradient"):
             raise VectorError(f"{path} is a {metadata.kind}, where a delta is needed")
         yield DeltaFile(metadata, file)
 

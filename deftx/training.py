@@ -23,9 +23,10 @@ from deftx.datasets import check_labels
 from deftx.datasets import load as load_rows
 from deftx.errors import DeltaError
 from deftx.files import write_json
+from deftx.gradients import SummedGradients, summed_gradients
 from deftx.loop import Record, fit, is_first_process
 from deftx.objectives import Classification, MaskedLM, Objective
-from deftx.optim import AllEntries, MaskedEntries, entries_of
+from deftx.optim import AllEntries, MaskedEntries, all_entries, masked_entries, parameters_of
 from deftx.provenance import code_of, threads, versions
 from deftx.settings import LanguageTraining, Phase, TaskTraining, Training
 from deftx.sources import sha256_of
@@ -46,6 +47,13 @@ class Job:
     """A mask makes it sparse fine-tuning."""
     start: Path | None = None
     """A vector to add to the base before training begins (source adaptation)."""
+    gradients: bool = False
+    """The encoder stays, and its gradients are added up (`deftx.gradients`)."""
+
+    @property
+    def kind(self) -> sft.Kind:
+        """What the job leaves."""
+        return "gradient" if self.gradients else "sft" if self.mask else "delta"
 
 
 def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining) -> Record:
@@ -103,14 +111,11 @@ def _train(
     torch.set_num_threads(threads())
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     start = _add_start(job, description, base_model.encoder_parameters(model, description))
-    mask = _mask(job, description) if job.mask else None
     pull = recipe.l1 / sum(p.numel() for p in model.parameters())
-    base = base_model.encoder_parameters(model, description)
-    entries = entries_of(model, base, recipe, mask, objective.pieces())
-    del base  # of the word embeddings only some rows may be left
+    entries = _entries(job, model, description, objective, recipe)
     settings = recipe.model_dump(mode="json") | {"phase": job.phase.model_dump(mode="json")}
     metadata = sft.Metadata(
-        kind="delta" if mask is None else "sft",
+        kind=job.kind,
         base=description.hash,
         base_model=description.name,
         shapes={name: description.shapes[name] for name in entries.base},
@@ -131,7 +136,7 @@ def _train(
         return record
     head = {} if labels is None else {n: _numpy(p) for n, p in entries.head.items()}
     difference = {name: _numpy(values) for name, values in entries.difference().items()}
-    if isinstance(entries, AllEntries):
+    if not isinstance(entries, MaskedEntries):
         rows = {name: numbers.cpu().numpy() for name, numbers in entries.rows.items()}
         vector = sft.Vector(metadata, dense=difference, head=head, rows=rows)
     else:
@@ -141,6 +146,18 @@ def _train(
     write_json(job.out.with_suffix(".json"), asdict(record))
     checkpoints.remove(job.out)
     return record
+
+
+def _entries(
+    job: Job, model: Any, description: base_model.Description, objective: Objective, recipe: Training
+) -> AllEntries | MaskedEntries | SummedGradients:
+    """What the job moves. Nothing else keeps the model's parameters: of word embeddings only some rows may be left."""
+    parameters = parameters_of(model, base_model.encoder_parameters(model, description), recipe)
+    if job.kind == "sft":
+        return masked_entries(model, parameters, _mask(job, description))
+    if job.kind == "gradient":
+        return summed_gradients(model, parameters)
+    return all_entries(model, parameters, objective.pieces())
 
 
 def _add_start(job: Job, description: base_model.Description, base: dict[str, nn.Parameter]) -> list[str]:
@@ -166,13 +183,13 @@ def _fingerprint(metadata: sft.Metadata, job: Job) -> dict[str, Any]:
     return metadata.model_dump(mode="json") | {"mask": mask, "code": code_of("deftx.training")}
 
 
-def _check_room(job: Job, entries: AllEntries | MaskedEntries) -> None:
+def _check_room(job: Job, entries: AllEntries | MaskedEntries | SummedGradients) -> None:
     """Refuse to begin what the disk cannot hold: a result, and the checkpoint beside it (values, two moments).
 
     Raises:
         DeltaError: named, with the room that is missing.
     """
-    numbers = sum(leaf.numel() for leaf in entries.leaves().values())
+    numbers = sum(leaf.numel() for leaf in (*entries.leaves().values(), *entries.kept().values()))
     copies = 1 + 3 + (job.phase.keep == "best")
     needed = 4 * copies * numbers
     job.out.parent.mkdir(parents=True, exist_ok=True)

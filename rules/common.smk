@@ -130,9 +130,36 @@ def labels_of(wildcards) -> str:
     return as_json(list(EXPERIMENT.tasks[wildcards.task].labels))
 
 
+def training_settings(kind: str) -> str:
+    """What all phases of language or task training share, as one shell word."""
+    return dumped(getattr(EXPERIMENT.recipe, kind), exclude={"full", "sparse", "gradients"})
+
+
+def gradients_phase(kind: str) -> str:
+    """How gradients are added up, as one shell word; nothing where no selection needs them."""
+    phase = getattr(EXPERIMENT.recipe, kind).gradients
+    return dumped(phase) if phase else ""
+
+
 def selection_of(wildcards) -> str:
-    """What of a selection decides over a mask, beside its size, as one shell word."""
-    return dumped(EXPERIMENT.selections[wildcards.selection], exclude={"k"})
+    """What of a selection decides over a mask, beside its size and what it ranks, as one shell word."""
+    return dumped(EXPERIMENT.selections[wildcards.selection], exclude={"k", "select"})
+
+
+def ranked_by(selection) -> str:
+    """Folder of what a selection ranks: deltas, or summed gradients. Without a selection it is the delta."""
+    by_gradients = selection and EXPERIMENT.selections[selection].select == "accumulated-gradient"
+    return "gradients" if by_gradients else "deltas"
+
+
+def ranked(kind: str):
+    """The file a selection ranks, for language masks or for task masks."""
+    name = "{lang}" if kind == "language" else "{task}/{start}"
+
+    def file(wildcards) -> str:
+        return f"{ROOT}/{ranked_by(wildcards.selection)}/{kind}/{name.format(**dict(wildcards.items()))}/seed{wildcards.seed}.safetensors"
+
+    return file
 
 
 def scored(task) -> list[str]:

@@ -10,16 +10,16 @@ rule full_language:
         f"{ROOT}/logs/full/language/{{lang}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/full/language/{{lang}}/seed{{seed}}.jsonl"
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
-    # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",
     params:
-        settings=dumped(EXPERIMENT.recipe.language, exclude={"full", "sparse"}),
+        settings=training_settings("language"),
         phase=dumped(EXPERIMENT.recipe.language.full),
         code=code_of("deftx.training"),
     message:
@@ -41,16 +41,16 @@ rule full_task:
         f"{ROOT}/logs/full/task/{{task}}/{{start}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/full/task/{{task}}/{{start}}/seed{{seed}}.jsonl"
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
-    # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",
     params:
-        settings=dumped(EXPERIMENT.recipe.task, exclude={"full", "sparse"}),
+        settings=training_settings("task"),
         phase=dumped(EXPERIMENT.recipe.task.full),
         labels=labels_of,
         start=start_option,

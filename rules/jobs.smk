@@ -143,17 +143,17 @@ def mask_reports() -> dict[str, str]:
 
 
 def trained() -> list[str]:
-    """All deltas and SFTs of the experiment, below its root and without ending, in a fixed order."""
+    """All deltas (or summed gradients) and SFTs of the experiment, below its root and without ending, in a fixed order."""
     vectors = set()
     for method in EXPERIMENT.methods.values():
         for name, task in EXPERIMENT.tasks.items():
             for seed in EXPERIMENT.seeds.task:
                 start, language_seed = start_of(method, task), EXPERIMENT.seeds.language_seed(seed)
-                vectors.add(f"deltas/task/{name}/{start}/seed{seed}")
+                vectors.add(f"{ranked_by(method.task == 'sft' and method.selection)}/task/{name}/{start}/seed{seed}")
                 if method.task == "sft":
                     vectors.add(f"sfts/task/{method.selection}/{name}/{start}/seed{seed}")
                 for lang in languages_of(method, task):
-                    vectors.add(f"deltas/language/{lang}/seed{language_seed}")
+                    vectors.add(f"{ranked_by(method.selection)}/language/{lang}/seed{language_seed}")
                     vectors.add(f"sfts/language/{method.selection}/{lang}/seed{language_seed}")
     return sorted(vectors)
 

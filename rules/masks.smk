@@ -1,6 +1,6 @@
 rule mask_language:
     input:
-        delta=f"{ROOT}/deltas/language/{{lang}}/seed{{seed}}.safetensors",
+        ranked=ranked("language"),
     output:
         mask=f"{ROOT}/masks/language/{{selection}}/{{lang}}/seed{{seed}}.safetensors",
         report=f"{ROOT}/masks/language/{{selection}}/{{lang}}/seed{{seed}}.json",
@@ -21,13 +21,13 @@ rule mask_language:
     message:
         "{wildcards.lang}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
-        "deftx mask {input.delta} --selection {params.selection} --k {params.k}"
+        "deftx mask {input.ranked} --selection {params.selection} --k {params.k}"
         " --out {output.mask} --report {output.report} 2> {log}"
 
 
 rule mask_task:
     input:
-        delta=f"{ROOT}/deltas/task/{{task}}/{{start}}/seed{{seed}}.safetensors",
+        ranked=ranked("task"),
     output:
         mask=f"{ROOT}/masks/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.safetensors",
         report=f"{ROOT}/masks/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.json",
@@ -48,5 +48,5 @@ rule mask_task:
     message:
         "{wildcards.task} from {wildcards.start}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
-        "deftx mask {input.delta} --selection {params.selection} --k {params.k}"
+        "deftx mask {input.ranked} --selection {params.selection} --k {params.k}"
         " --out {output.mask} --report {output.report} 2> {log}"

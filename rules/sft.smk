@@ -11,16 +11,16 @@ rule sparse_language:
         f"{ROOT}/logs/sparse/language/{{selection}}/{{lang}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/sparse/language/{{selection}}/{{lang}}/seed{{seed}}.jsonl"
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
-    # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",
     params:
-        settings=dumped(EXPERIMENT.recipe.language, exclude={"full", "sparse"}),
+        settings=training_settings("language"),
         phase=dumped(EXPERIMENT.recipe.language.sparse),
         code=code_of("deftx.training"),
     message:
@@ -43,16 +43,16 @@ rule sparse_task:
         f"{ROOT}/logs/sparse/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/sparse/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.jsonl"
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
-    # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
     resources:
         mem_mb=TRAIN_MB,
         runtime="12h",
     params:
-        settings=dumped(EXPERIMENT.recipe.task, exclude={"full", "sparse"}),
+        settings=training_settings("task"),
         phase=dumped(EXPERIMENT.recipe.task.sparse),
         labels=labels_of,
         start=start_option,

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pico
 import pytest
-import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from deftx import base, sft, training
 from deftx.masks import build
-from deftx.optim import entries_of
+from deftx.optim import parameters_of
 from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
 
 PHASE = Phase(max_steps=4, batch_size=7, learning_rate=1e-3)
@@ -106,4 +105,4 @@ def test_a_wrapped_model_is_refused() -> None:
     model = object.__new__(DistributedDataParallel)
     nn.Module.__init__(model)
     with pytest.raises(TypeError, match="do not wrap the model"):
-        entries_of(model, {}, training.TaskTraining(), {"a": torch.tensor([0])})
+        parameters_of(model, {}, training.TaskTraining())

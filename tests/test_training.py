@@ -10,7 +10,7 @@ import pico
 import pytest
 import torch
 
-from deftx import base, loop, optim, sft, training
+from deftx import base, gradients, loop, optim, sft, training
 from deftx.lookups import TouchedRows, UsedRows
 from deftx.masks import build
 from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
@@ -29,7 +29,7 @@ class Trainings:
 
     def train(self, objective: str, out: str, **changes: Any) -> sft.Vector:
         """Train and read what is left; `mask`, `start` and `seed` are the job's, all else belongs to the phase."""
-        job = {key: changes.pop(key) for key in ("mask", "start", "seed") if key in changes}
+        job = {key: changes.pop(key) for key in ("mask", "start", "seed", "gradients") if key in changes}
         settings = {
             key: changes.pop(key) for key in ("output_embedding", "l1", "clip", "replacement") if key in changes
         }
@@ -156,6 +156,44 @@ def test_lookups_change_no_byte(
     assert (both.folder / "lean").read_bytes() == (both.folder / "plain").read_bytes()
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_summed_gradients_are_those_of_the_start(
+    both: Trainings, monkeypatch: pytest.MonkeyPatch, objective: str
+) -> None:
+    """Against torch's own accumulation, with a head that stands still; and the encoder does not move."""
+    models: list[Any] = []
+
+    def fit(model: Any, entries: Any, *arguments: Any) -> Any:
+        models.append((model, entries))
+        return loop.fit(model, entries, *arguments)
+
+    monkeypatch.setattr(training, "fit", fit)
+    still = {"head_learning_rate": 1e-30, "learning_rate": 1e-30, "max_steps": 2, "l1": 0.1}
+    summed = both.train(objective, "summed", gradients=True, **still)
+    assert summed.metadata.kind == "gradient"
+
+    class Plain(gradients.SummedGradients):
+        def _add(self, name: str) -> Any:
+            return lambda parameter: None
+
+        def difference(self) -> dict[str, torch.Tensor]:
+            return {n: torch.zeros(p.shape) if p.grad is None else p.grad for n, p in self.base.items()}
+
+    monkeypatch.setattr(training, "summed_gradients", lambda model, parameters: Plain(parameters))
+    monkeypatch.setattr(optim, "word_lookup", lambda model: None)
+    plain = both.train(objective, "plain", gradients=True, **still)
+    assert plain.dense.keys() == summed.dense.keys()
+    for name in plain.dense:
+        if "key.bias" not in name:
+            scale = float(np.abs(plain.full(name)).max())
+            np.testing.assert_allclose(summed.full(name), plain.full(name), rtol=1e-4, atol=1e-5 * scale)
+    encoder = base.weights(base.read(both.base).location)
+    for name, parameter in models[0][0].base_model.named_parameters():
+        assert "pooler" in name or torch.equal(parameter, encoder[name])
+    mask = both.select("summed", "mask")
+    assert both.train(objective, "sft", mask=mask).entries == K
+
+
 @pytest.mark.parametrize("changes", [{"output_embedding": "tied", "replacement": "corpus"}, {"replacement": "all"}])
 def test_embeddings_stay_whole_where_rows_cannot_be_left_out(
     both: Trainings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
@@ -200,14 +238,14 @@ def test_training_starts_on_top_of_a_vector(trainings: Trainings, watched: list[
     assert len(delta.metadata.start) == 1
 
 
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("kind", ["delta", "sft", "gradient"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_stopped_training_leaves_the_same_bytes(
-    trainings: Trainings, monkeypatch: pytest.MonkeyPatch, objective: str, masked: bool
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch, objective: str, kind: str
 ) -> None:
-    options: dict[str, Any] = {"max_steps": 4, "evaluate_every": 1, "keep": "best"}
+    options: dict[str, Any] = {"max_steps": 4, "evaluate_every": 1, "keep": "best", "gradients": kind == "gradient"}
     trainings.train(objective, "whole", **options)
-    if masked:
+    if kind == "sft":
         options["mask"] = trainings.select("whole", "mask")
         trainings.train(objective, "whole", **options)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)

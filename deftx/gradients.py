@@ -1,0 +1,63 @@
+"""Summed gradients: a way to choose a mask without the memory of a full fine-tuning.
+
+The encoder stays at its start while the head trains, and the encoder's gradients over some steps are added up. Their
+magnitude takes the place of the delta's when a mask is chosen. That needs one number per entry, in main memory, where
+full fine-tuning needs four more on the GPU (gradient, two moments, start).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deftx.lookups import TouchedRows
+from deftx.optim import Parameters
+
+
+class SummedGradients:
+    """The head moves; what is left is the sum of the encoder's gradients (float32, in main memory)."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.base, self.head = parameters.maskable, parameters.head
+        self.sums = {name: torch.zeros(p.shape) for name, p in self.base.items()}
+        self.rows: dict[str, Tensor] = {}
+        self.looked_up = parameters.looked_up
+        for name, parameter in self.base.items():
+            if name != self.looked_up:
+                parameter.register_post_accumulate_grad_hook(self._add(name))
+
+    def _add(self, name: str) -> Any:
+        def hook(parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            self.sums[name] += parameter.grad.cpu()
+            parameter.grad = None
+
+        return hook
+
+    def receive_rows(self, rows: Tensor, gradient: Tensor) -> None:
+        """Add the gradient of some rows of the word embeddings: row numbers (n), gradient (n x width)."""
+        assert self.looked_up is not None
+        self.sums[self.looked_up].index_add_(0, rows.cpu(), gradient.cpu())
+
+    def leaves(self) -> dict[str, nn.Parameter]:
+        return {f"head.{name}": parameter for name, parameter in self.head.items()}
+
+    def pull(self, strength: float) -> None:
+        """Nothing: at the start, the pull towards it is zero."""
+
+    def write(self) -> None:
+        """Nothing to do: the encoder does not move."""
+
+    def difference(self) -> dict[str, Tensor]:
+        return self.sums
+
+    def kept(self) -> dict[str, Tensor]:
+        return self.sums
+
+
+def summed_gradients(model: Any, parameters: Parameters) -> SummedGradients:
+    """Add up gradients; of word embeddings that are a lookup alone, those of the rows in a batch."""
+    entries = SummedGradients(parameters)
+    if parameters.looked_up is not None:
+        model.set_input_embeddings(TouchedRows(model.get_input_embeddings(), entries.receive_rows))
+    return entries
