@@ -128,7 +128,7 @@ def mask(delta: Path, k: str = "10") -> list[Any]:
 @pytest.mark.parametrize(
     ("k", "message"),
     [
-        ("1000000", "the budget k = 1,000,000 does not fit: the model has 624 maskable entries. Lower k"),
+        ("1000000", "the budget k = 1,000,000 does not fit: there are 624 maskable entries. Lower k"),
         ("-1", "--k -1: give a number of entries such as 5000, or with a decimal point a share such as 0.05"),
         ("1.5", "--k 1.5: give"),
         ("many", "--k many: give"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import vectors
 from hypothesis import given
 from safetensors.numpy import save_file
@@ -48,31 +49,97 @@ def test_positions_cost_a_byte(tmp_path: Path) -> None:
     assert (tmp_path / "mask").stat().st_size < 1.02 * len(positions) + 2000
 
 
-def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
-    sft.save(vectors.sparse(head=True), tmp_path / "v")
+KINDS = {
+    "sft": vectors.sparse(head=True, labels=["bad", "good"], selection={"rank": "none"}),
+    "bf16": vectors.rounded(vectors.sparse(head=True)),
+    "mask": vectors.sparse(kind="mask"),
+    "delta": vectors.dense(zero_rows=(0, 3, 29)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_at_any_byte_is_refused(tmp_path: Path, kind: str) -> None:
+    sft.save(KINDS[kind], tmp_path / "v")
     content = (tmp_path / "v").read_bytes()
-    for length in {0, 1, 7, 8, 9, 100, *range(0, len(content), 97), len(content) - 1}:
+    cuts = {*range(10), len(content) - 1, *np.random.default_rng(0).integers(0, len(content), 100).tolist()}
+    for length in cuts:
         (tmp_path / "v").write_bytes(content[:length])
         with pytest.raises(VectorError, match="damaged"):
             sft.load(tmp_path / "v")
+    (tmp_path / "v").write_bytes(content + b"0")
+    with pytest.raises(VectorError, match="damaged"):
+        sft.load(tmp_path / "v")
 
 
-def test_no_flipped_bit_gives_another_vector(tmp_path: Path) -> None:
-    """Every byte of the header, and one in ten of the rest."""
-    vector = vectors.sparse(head=True, labels=["bad", "good"], selection={"rank": "none"})
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_flipped_bit_gives_another_vector(tmp_path: Path, kind: str) -> None:
+    """A thousand flipped bits anywhere: an error that names the file, or the right content."""
+    vector = KINDS[kind]
     sft.save(vector, tmp_path / "v")
     content = (tmp_path / "v").read_bytes()
-    header = 8 + int.from_bytes(content[:8], "little")
-    for at in (*range(header), *range(header, len(content), 10)):
+    expected = sft.load(tmp_path / "v")
+    rng = np.random.default_rng(0)
+    for at, bit in zip(rng.integers(0, len(content), 1000).tolist(), rng.integers(0, 8, 1000).tolist(), strict=True):
         damaged = bytearray(content)
-        damaged[at] ^= 1 << at % 7
+        damaged[at] ^= 1 << bit
         (tmp_path / "v").write_bytes(damaged)
         try:
             loaded = sft.load(tmp_path / "v")
         except VectorError as error:
             assert str(tmp_path / "v") in str(error)
         else:
-            assert vectors.same(loaded, vector), f"byte {at}: {content[at - 20 : at + 20]!r}"
+            assert vectors.same(loaded, expected), f"byte {at}: {content[at - 20 : at + 20]!r}"
+
+
+@pytest.mark.parametrize("zero_rows", [(), (0,), (0, 3, 29), tuple(range(30)), tuple(range(1, 30))])
+def test_a_delta_stores_no_rows_of_zeros(tmp_path: Path, zero_rows: tuple[int, ...]) -> None:
+    word = "embeddings.word_embeddings.weight"
+    vector = vectors.dense(zero_rows=zero_rows)
+    sft.save(vector, tmp_path / "v")
+    loaded = sft.load(tmp_path / "v")
+    assert len(loaded.dense[word]) == 30 - len(zero_rows)
+    for name, delta in vector.dense.items():
+        np.testing.assert_array_equal(loaded.full(name), delta)
+    assert loaded.entries == vector.entries == sum(d.size for d in vector.dense.values())
+    rows = np.setdiff1d(np.arange(30), zero_rows)
+    short = sft.Vector(vector.metadata, dense=vector.dense | {word: vector.dense[word][rows]}, rows={word: rows})
+    sft.save(short, tmp_path / "short")
+    assert (tmp_path / "short").read_bytes() == (tmp_path / "v").read_bytes()
+
+
+def test_a_delta_is_read_one_parameter_at_a_time(tmp_path: Path) -> None:
+    vector = vectors.dense(zero_rows=(1, 2))
+    sft.save(vector, tmp_path / "v")
+    with sft.open_delta(tmp_path / "v") as file:
+        assert file.names == list(vectors.SHAPES), "the base's order, not the alphabet's"
+        for name in (*file.names, *file.names):
+            whole = sft.expand(file.read(name), file.rows(name), vectors.SHAPES[name])
+            np.testing.assert_array_equal(whole, vector.dense[name])
+    content = bytearray((tmp_path / "v").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "v").write_bytes(content)
+    with sft.open_delta(tmp_path / "v") as file, pytest.raises(VectorError, match="damaged"):
+        for name in file.names:
+            file.rows(name), file.read(name)
+    sft.save(vectors.sparse(), tmp_path / "sft")
+    with pytest.raises(VectorError, match="is a sft, where a delta is needed"), sft.open_delta(tmp_path / "sft"):
+        pass
+
+
+def test_values_as_bf16_are_the_nearest(tmp_path: Path) -> None:
+    vector = vectors.rounded(vectors.sparse())
+    sft.save(vector, tmp_path / "v")
+    for name, values in sft.load(tmp_path / "v").values.items():
+        nearest = torch.from_numpy(vector.values[name]).bfloat16().float().numpy()
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values, nearest)
+
+
+def test_a_value_too_large_for_bf16_is_refused(tmp_path: Path) -> None:
+    vector = vectors.rounded(vectors.sparse())
+    vector.values["layer.weight"][0] = 3.4e38
+    with pytest.raises(VectorError, match=r"layer\.weight holds a value that is too large for bf16"):
+        sft.save(vector, tmp_path / "v")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -80,7 +147,7 @@ def test_no_flipped_bit_gives_another_vector(tmp_path: Path) -> None:
 def test_what_is_not_finite_is_not_written(tmp_path: Path, bad: float, group: str) -> None:
     vector = vectors.dense(head=True) if group == "dense" else vectors.sparse(head=True)
     next(iter(getattr(vector, group).values())).flat[0] = bad
-    with pytest.raises(VectorError, match=r"weight holds NaN or infinity"):
+    with pytest.raises(VectorError, match=r"weight: the \w+ holds NaN or infinity"):
         sft.save(vector, tmp_path / "v")
     assert not list(tmp_path.iterdir())
 
@@ -111,9 +178,9 @@ def test_foreign_metadata_is_refused(tmp_path: Path, described: str) -> None:
 
 def test_a_delta_of_another_shape_than_stated_is_refused(tmp_path: Path) -> None:
     vector = vectors.dense(shapes=vectors.SHAPES | {"layer.bias": [5]})
-    sft.save(vector, tmp_path / "v")
-    with pytest.raises(VectorError, match=r"layer\.bias"):
-        sft.load(tmp_path / "v")
+    with pytest.raises(VectorError, match=r"layer\.bias has shape \[4\], not \[5\]"):
+        sft.save(vector, tmp_path / "v")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_vector_fits_its_base_only() -> None:

@@ -1,5 +1,7 @@
 """Small vectors for tests of what stores and adds them."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,12 +26,14 @@ def metadata(kind: sft.Kind, **changes: Any) -> sft.Metadata:
     return sft.Metadata(**stated | changes)
 
 
-def dense(seed: int = 0, head: bool = False, **changes: Any) -> sft.Vector:
-    """A delta of all parameters."""
+def dense(seed: int = 0, head: bool = False, zero_rows: Sequence[int] = (), **changes: Any) -> sft.Vector:
+    """A delta of all parameters; some rows of the word embeddings may be zero."""
     rng = np.random.default_rng(seed)
+    deltas = {name: rng.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()}
+    deltas["embeddings.word_embeddings.weight"][list(zero_rows)] = 0
     return sft.Vector(
         metadata("delta", **changes),
-        dense={name: rng.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()},
+        dense=deltas,
         head={"classifier.weight": rng.normal(size=(2, 4)).astype(np.float32)} if head else {},
     )
 
@@ -47,6 +51,11 @@ def sparse(seed: int = 0, share: float = 0.3, head: bool = False, kind: sft.Kind
     )
 
 
+def rounded(vector: sft.Vector) -> sft.Vector:
+    """The same vector, to be stored in bf16."""
+    return replace(vector, metadata=vector.metadata.model_copy(update={"values": "bf16"}))
+
+
 def sparse_vectors() -> st.SearchStrategy[sft.Vector]:
     return st.builds(sparse, st.integers(0, 2**32), st.floats(0, 1), st.booleans())
 
@@ -57,12 +66,12 @@ def as_dense(vector: sft.Vector) -> dict[str, np.ndarray[Any, Any]]:
     for name, positions in vector.positions.items():
         for position, value in zip(positions.tolist(), vector.values[name].tolist(), strict=True):
             result[name].flat[position] = value
-    return result | {name: delta.astype(np.float64) for name, delta in vector.dense.items()}
+    return result | {name: vector.full(name).astype(np.float64) for name in vector.dense}
 
 
 def same(one: sft.Vector, other: sft.Vector) -> bool:
     """Whether two vectors hold the same, bit for bit."""
-    groups = ("positions", "values", "dense", "head")
+    groups = ("positions", "values", "dense", "head", "rows")
     return one.metadata == other.metadata and all(
         getattr(one, g).keys() == getattr(other, g).keys()
         and all(
