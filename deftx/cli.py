@@ -252,12 +252,13 @@ def compose(
     ],
     base: Base,
     out: Out,
+    write: Annotated[Path | None, typer.Option(help="Store the sum of the vectors as an SFT, too.")] = None,
 ) -> None:
     """Write the recipe of a composed model: base plus weighted vectors."""
     from deftx import base as base_model
     from deftx import composition
 
-    composition.compose([_weighted(v) for v in vectors], base_model.read(base), out)
+    composition.compose([_weighted(v) for v in vectors], base_model.read(base), out, write)
 
 
 def _weighted(vector: str) -> tuple[Path, float]:

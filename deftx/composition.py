@@ -1,28 +1,25 @@
 """Composition: a model is the base plus weighted vectors, summed in float32 in a fixed order.
 
 theta = theta_0 + w_task phi_task + w_language phi_language (Ansell et al. 2022, section 3.2). The order is part
-of the recipe, because float addition is not associative. Nothing is ever subtracted to undo a sum.
+of the recipe, because float addition is not associative.
 """
 
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deftx import sft
+from deftx import algebra, sft
 from deftx.base import Description
 from deftx.errors import VectorError
 from deftx.files import write_json
 from deftx.sources import sha256_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,12 @@ class Recipe:
     terms: tuple[Term, ...]
 
 
-def compose(terms: Sequence[tuple[Path, float]], description: Description, out: Path) -> Recipe:
+def compose(
+    terms: Sequence[tuple[Path, float]], description: Description, out: Path, write: Path | None = None
+) -> Recipe:
     """Check that vectors fit the base and one another, and write the recipe of their sum with its statistics.
+
+    With `write` the sum itself is stored there too, as an SFT (`algebra.sum_of`).
 
     Raises:
         VectorError: a vector is damaged or made for another base, several carry a head, or a weight is no number.
@@ -58,6 +59,8 @@ def compose(terms: Sequence[tuple[Path, float]], description: Description, out: 
     heads = [str(path) for (path, _), vector in zip(terms, vectors, strict=True) if vector.head]
     if len(heads) > 1:
         raise VectorError(f"several vectors carry a head ({', '.join(heads)}); compose at most one task vector")
+    if write is not None:
+        sft.save(algebra.sum_of([(v, weight) for v, (_, weight) in zip(vectors, terms, strict=True)]), write)
     recipe = Recipe(description.hash, tuple(Term(path, weight, sha256_of(path)) for path, weight in terms))
     write_json(
         out,
@@ -105,29 +108,6 @@ def load_terms(recipe: Recipe, description: Description) -> list[tuple[sft.Vecto
             raise VectorError(f"{term.path} has changed since the model was composed; compose it again")
         loaded.append((vector, term.weight))
     return loaded
-
-
-def add(state: "Mapping[str, Tensor]", vector: sft.Vector, weight: float) -> None:
-    """Add a weighted vector to float32 parameters in place.
-
-    Raises:
-        VectorError: the vector moves a parameter that is not in `state`.
-    """
-    import torch
-
-    for name in (*vector.positions, *vector.dense):
-        if name not in state:
-            raise VectorError(f"the vector moves {name}, which this model does not have")
-    for name, positions in vector.positions.items():
-        flat = state[name].view(-1)
-        index = torch.from_numpy(positions).to(flat.device)
-        flat[index] += weight * torch.from_numpy(vector.values[name]).to(flat.device)
-    for name, delta in vector.dense.items():
-        moved = torch.from_numpy(delta).to(state[name].device)
-        if name in vector.rows:
-            state[name].index_add_(0, torch.from_numpy(vector.rows[name]).to(moved.device), moved, alpha=weight)
-        else:
-            state[name].add_(moved, alpha=weight)
 
 
 def overlap(one: sft.Vector, other: sft.Vector) -> dict[str, float]:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deftx import algebra, composition
 from deftx import base as base_model
-from deftx import composition
 from deftx.datasets import Row, check_labels
 from deftx.datasets import load as load_rows
 from deftx.errors import VectorError
@@ -34,7 +34,7 @@ def build(recipe: composition.Recipe, description: base_model.Description) -> An
     model = base_model.classifier(description, task.metadata.labels, seed=0)
     state = {n: p.data for n, p in base_model.encoder_parameters(model, description).items()}
     for vector, weight in terms:
-        composition.add(state, vector, weight)
+        algebra.add(state, vector, weight)
     parameters = dict(model.named_parameters())
     for name, value in task.head.items():
         parameters[name].data.copy_(torch.from_numpy(value))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deftx import base as base_model
 from deftx import checkpoints, sft
-from deftx.composition import add
+from deftx.algebra import add
 from deftx.datasets import check_labels
 from deftx.datasets import load as load_rows
 from deftx.errors import DeltaError

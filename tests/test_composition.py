@@ -11,7 +11,7 @@ import vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deftx import composition, sft
+from deftx import algebra, composition, sft
 from deftx.base import Description
 from deftx.errors import VectorError
 
@@ -33,7 +33,7 @@ def test_adding_equals_a_dense_sum(terms: list[tuple[sft.Vector, float]], seed: 
     state = random_state(seed)
     expected = {name: tensor.double().numpy() for name, tensor in state.items()}
     for vector, weight in terms:
-        composition.add(state, vector, weight)
+        algebra.add(state, vector, weight)
         dense = vectors.as_dense(vector)
         expected = {name: total + weight * dense[name] for name, total in expected.items()}
     for name, tensor in state.items():
@@ -43,7 +43,7 @@ def test_adding_equals_a_dense_sum(terms: list[tuple[sft.Vector, float]], seed: 
 @given(vectors.sparse_vectors())
 def test_adding_touches_only_the_vector_s_entries(vector: sft.Vector) -> None:
     state, before = random_state(0), random_state(0)
-    composition.add(state, vector, 1.0)
+    algebra.add(state, vector, 1.0)
     for name, tensor in state.items():
         untouched = np.setdiff1d(np.arange(tensor.numel()), vector.positions[name])
         assert torch.equal(tensor.flatten()[untouched], before[name].flatten()[untouched])
@@ -51,14 +51,14 @@ def test_adding_touches_only_the_vector_s_entries(vector: sft.Vector) -> None:
 
 def test_a_weight_of_zero_changes_nothing() -> None:
     state, before = random_state(0), random_state(0)
-    composition.add(state, vectors.sparse(), 0.0)
+    algebra.add(state, vectors.sparse(), 0.0)
     assert all(torch.equal(state[name], before[name]) for name in state)
 
 
 def test_a_vector_of_another_model_is_refused_before_anything_is_added() -> None:
     state = {name: tensor for name, tensor in random_state(0).items() if name != "layer.bias"}
     with pytest.raises(VectorError, match=r"layer\.bias"):
-        composition.add(state, vectors.sparse(), 1.0)
+        algebra.add(state, vectors.sparse(), 1.0)
     assert all(torch.equal(tensor, random_state(0)[name]) for name, tensor in state.items())
 
 

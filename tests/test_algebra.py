@@ -1,0 +1,97 @@
+"""Adding vectors: exactly undone, and summed as a dense reference sums."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import vectors
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from deftx import algebra, composition, sft
+from deftx.base import Description
+from deftx.errors import VectorError
+
+BASE = Description("pico", None, vectors.BASE, "t" * 64, vectors.SHAPES)
+WEIGHTS = st.sampled_from([1.0, 0.5, -1.0, 0.3, 1e-3])
+ANY = vectors.sparse_vectors() | st.builds(vectors.dense, st.integers(0, 1000), zero_rows=st.sampled_from([(), (0, 7)]))
+
+
+def random_state(seed: int) -> dict[str, Tensor]:
+    chance = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(shape, generator=chance) for name, shape in vectors.SHAPES.items()}
+
+
+def bits(state: dict[str, Tensor]) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in state.items()}
+
+
+@given(st.lists(st.tuples(ANY, WEIGHTS), max_size=3), st.sampled_from([1, 3, 1 << 14]))
+def test_undo_restores_every_bit(terms: list[tuple[sft.Vector, float]], chunk: int) -> None:
+    state = random_state(0)
+    before, chunked = bits(state), algebra.CHUNK
+    algebra.CHUNK = chunk
+    try:
+        undos = [algebra.apply(state, vector, weight) for vector, weight in terms]
+        plain = random_state(0)
+        for vector, weight in terms:
+            algebra.add(plain, vector, weight)
+        assert bits(state) == bits(plain)
+    finally:
+        algebra.CHUNK = chunked
+    for undo in reversed(undos):
+        undo.undo()
+    assert bits(state) == before
+
+
+def test_subtraction_would_not_undo() -> None:
+    """Why the untouched values are kept."""
+    state, vector = random_state(0), vectors.sparse(share=1.0)
+    before = bits(state)
+    algebra.add(state, vector, 1.0)
+    algebra.add(state, vector, -1.0)
+    assert bits(state) != before
+
+
+@given(st.lists(st.tuples(vectors.sparse_vectors(), WEIGHTS), min_size=1, max_size=4))
+def test_a_sum_of_vectors_is_their_dense_sum(terms: list[tuple[sft.Vector, float]]) -> None:
+    terms = [(sft.Vector(v.metadata, v.positions, v.values), weight) for v, weight in terms]
+    total = algebra.sum_of(terms)
+    expected = {name: np.zeros(shape, np.float32) for name, shape in vectors.SHAPES.items()}
+    moved: dict[str, set[int]] = {name: set() for name in vectors.SHAPES}
+    for vector, weight in terms:
+        for name, dense in vectors.as_dense(vector).items():
+            expected[name] += np.float32(weight) * dense.astype(np.float32)
+            moved[name] |= set(vector.positions[name].tolist())
+    for name, dense in vectors.as_dense(total).items():
+        np.testing.assert_array_equal(dense.astype(np.float32), expected[name])
+        assert total.positions[name].tolist() == sorted(moved[name])
+
+
+@given(vectors.sparse_vectors(), vectors.sparse_vectors(), WEIGHTS, WEIGHTS)
+def test_adding_the_sum_differs_by_rounding_alone(one: sft.Vector, other: sft.Vector, w: float, v: float) -> None:
+    other = sft.Vector(other.metadata, other.positions, other.values)
+    apart, together = random_state(1), random_state(1)
+    algebra.add(apart, one, w)
+    algebra.add(apart, other, v)
+    algebra.add(together, algebra.sum_of([(one, w), (other, v)]), 1.0)
+    for name, tensor in apart.items():
+        torch.testing.assert_close(together[name], tensor, rtol=0, atol=2e-6)
+
+
+def test_a_stored_sum_is_a_vector_of_its_own(tmp_path: Path) -> None:
+    task, language = vectors.sparse(1, head=True, labels=["a", "b"]), vectors.sparse(2)
+    for name, vector in (("task", task), ("language", language)):
+        sft.save(vector, tmp_path / name)
+    terms = [(tmp_path / "task", 1.0), (tmp_path / "language", 0.5)]
+    composition.compose(terms, BASE, tmp_path / "recipe.json", tmp_path / "sum")
+    total = sft.load(tmp_path / "sum")
+    assert vectors.same(total, algebra.sum_of([(task, 1.0), (language, 0.5)]))
+    assert total.metadata.labels == ["a", "b"] and total.head.keys() == task.head.keys()
+    composition.compose([(tmp_path / "sum", 1.0)], BASE, tmp_path / "again.json")
+    sft.save(vectors.dense(), tmp_path / "dense")
+    with pytest.raises(VectorError, match="dense delta cannot be part"):
+        composition.compose([(tmp_path / "dense", 1.0)], BASE, tmp_path / "no.json", tmp_path / "no")
+    assert not (tmp_path / "no").exists() and not (tmp_path / "no.json").exists()
