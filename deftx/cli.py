@@ -7,6 +7,7 @@ the verbs, so that help and the light stages start at once.
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec
@@ -279,6 +280,35 @@ def export(recipe: Annotated[Path, typer.Argument(help="Recipe of a composed mod
     model = evaluation.build(composition.read(recipe), description)
     model.save_pretrained(out)
     base_model.load_tokenizer(description.location, description.revision).save_pretrained(out)
+
+
+@verb
+def convert(
+    source: Annotated[Path, typer.Argument(help="An SFT, or composable-sft's pytorch_diff.bin.")],
+    out: Annotated[Path, typer.Argument(help="An SFT to write, or *.bin for composable-sft's format.")],
+    base: Annotated[Path | None, typer.Option(help="base.json of the model an old file was made for.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Labels of an old file's head as a JSON list.")] = None,
+    values: Annotated[str, typer.Option(help="How an SFT stores its values: fp32, or bf16 (rounded).")] = "fp32",
+    prefix: Annotated[str, typer.Option(help="Prefix of parameter names in the old format.")] = "roberta",
+    licence: Annotated[str | None, typer.Option(help="Terms the vector may be used under, to be noted in it.")] = None,
+) -> None:
+    """Convert between SFTs and composable-sft's files, or store an SFT's values in bf16."""
+    from deftx import base as base_model
+    from deftx import convert as conversion
+    from deftx import sft
+
+    if not conversion.is_old(source):
+        vector = sft.load(source)
+    elif base is None:
+        raise ConfigError(f"{source} does not say which model it was made for: name it by --base base.json")
+    else:
+        names = parsed(list[str], labels) if labels else None
+        vector = conversion.read_old(source, base_model.read(base), names, licence)
+    if out.suffix == ".bin":
+        conversion.write_old(vector, prefix, out)
+        return
+    noted = {"values": parsed(sft.Precision, values), "licence": licence or vector.metadata.licence}
+    sft.save(replace(vector, metadata=vector.metadata.model_copy(update=noted)), out)
 
 
 @verb

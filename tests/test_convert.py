@@ -1,0 +1,168 @@
+"""composable-sft's files: read as their content says, written back, and never run."""
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import vectors
+from command import refused, run
+from safetensors.numpy import load_file
+
+from deftx import convert, sft
+from deftx.base import Description
+from deftx.errors import VectorError
+from deftx.files import write_json
+
+SAMPLE = Path(__file__).parents[2] / "shared/data/composable-sft-sample"
+BASE = Description("pico", None, vectors.BASE, "t" * 64, vectors.SHAPES)
+TASK = vectors.sparse(1, head=True, labels=["a", "b"], objective="classification")
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample of real files is not here")
+@pytest.mark.parametrize(("kind", "labels"), [("language", None), ("task", ["a", "b", "c"])])
+def test_real_files_hold_what_is_said_of_them(kind: str, labels: list[str] | None) -> None:
+    expected = load_file(SAMPLE / kind / "expected.safetensors")
+    shapes = {n.removeprefix("diff.roberta."): list(v.shape) for n, v in expected.items() if n.startswith("diff.")}
+    description = Description("sample", None, "b" * 64, "t", shapes)
+    vector = convert.read_old(SAMPLE / kind / "pytorch_diff.bin", description, labels, None)
+    for name, shape in shapes.items():
+        dense = np.zeros(shape, np.float32)
+        dense.reshape(-1)[vector.positions[name]] = vector.values[name]
+        np.testing.assert_array_equal(dense, expected[f"diff.roberta.{name}"])
+    assert {f"abs.{name}" for name in vector.head} == {name for name in expected if name.startswith("abs.")}
+    for name, value in vector.head.items():
+        np.testing.assert_array_equal(value, expected[f"abs.{name}"])
+
+
+@pytest.mark.parametrize("vector", [vectors.sparse(0), TASK, vectors.sparse(2, share=0)])
+def test_there_and_back(tmp_path: Path, vector: sft.Vector) -> None:
+    convert.write_old(vector, "roberta", tmp_path / "old.bin")
+    assert convert.is_old(tmp_path / "old.bin")
+    back = convert.read_old(tmp_path / "old.bin", BASE, vector.metadata.labels, "Apache-2.0")
+    for group in ("positions", "values", "head"):
+        for name, array in getattr(vector, group).items():
+            np.testing.assert_array_equal(getattr(back, group)[name], array)
+    assert back.metadata.labels == vector.metadata.labels and back.metadata.licence == "Apache-2.0"
+    sft.save(back, tmp_path / "new")
+    assert vectors.same(sft.load(tmp_path / "new"), back)
+
+
+def old(**changes: Any) -> dict[str, Any]:
+    diff = {"size": torch.Size([5, 4]), "index_steps": [0, 3, 16], "values": torch.tensor([1.0, 2.0, 3.0])} | changes
+    return {"diffs": {"roberta.layer.weight": diff}, "abs": {}}
+
+
+def test_positions_run_down_the_columns(tmp_path: Path) -> None:
+    torch.save(old(), tmp_path / "v.bin")
+    vector = convert.read_old(tmp_path / "v.bin", BASE, None, None)
+    dense = np.zeros((5, 4))
+    dense[0, 0], dense[3, 0], dense[4, 3] = 1, 2, 3
+    np.testing.assert_array_equal(vectors.as_dense(vector)["layer.weight"], dense)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (old(index_steps=[0, 3, 17]), "ascend below 20"),
+        (old(index_steps=[0, 3, 0]), "ascend below 20"),
+        (old(index_steps=[5, -3, 4]), r"outside 0\.\.20"),
+        (old(index_steps=[0, 2**62, 2**62]), r"outside 0\.\.20"),
+        (old(index_steps=[0, 3]), "2 positions and 3 values"),
+        (old(index_steps=[0, 1.5, 3]), "no whole numbers"),
+        (old(index_steps=(0, 3, 16)), "of another type"),
+        (old(size=torch.Size([4, 5])), r"with shape \[4, 5\], the base \[5, 4\]"),
+        (old(values=torch.tensor([1, 2, 3])), "finite numbers"),
+        (old(values=torch.tensor([1.0, float("nan"), 3.0])), "finite numbers"),
+        (old(values=torch.ones(3, 1)), "no tensor of one dimension"),
+        ({"diffs": {"roberta.other": old()["diffs"]["roberta.layer.weight"]}, "abs": {}}, "moves roberta.other"),
+        ({"diffs": {}}, "does not hold diffs and abs"),
+        ([1, 2], "does not hold diffs and abs"),
+        ({"diffs": {}, "abs": {"w": 3}}, "w is no tensor"),
+        ({"diffs": {}, "abs": {"classifier.weight": torch.ones(2, 4)}}, "name its labels"),
+    ],
+)
+def test_content_that_does_not_fit_is_refused(tmp_path: Path, content: Any, message: str) -> None:
+    torch.save(content, tmp_path / "v.bin")
+    with pytest.raises(VectorError, match=message):
+        convert.read_old(tmp_path / "v.bin", BASE, None, None)
+
+
+def test_a_head_needs_as_many_labels_as_it_has_outputs(tmp_path: Path) -> None:
+    convert.write_old(TASK, "roberta", tmp_path / "v.bin")
+    with pytest.raises(VectorError, match=r"as many outputs as there are labels \(3\)"):
+        convert.read_old(tmp_path / "v.bin", BASE, ["a", "b", "c"], None)
+
+
+class Calls:
+    """An object whose pickle calls something."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def hostile(folder: Path) -> list[Calls]:
+    trace = str(folder / "executed")
+    return [
+        Calls(os.system, f"touch {trace}"),
+        Calls(eval, f"open({trace!r}, 'w')"),
+        Calls(exec, f"open({trace!r}, 'w')"),
+        Calls(open, trace, "w"),
+        Calls(getattr, Calls(__import__, "os"), "mkdir"),
+        Calls(np.save, trace, np.ones(2)),
+        Calls(np.load, trace),
+        Calls(torch.load, trace),
+        Calls(torch.save, {}, trace),
+        Calls(Path.touch, Path(trace)),
+    ]
+
+
+@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_hostile_file_is_refused_and_nothing_of_it_runs(tmp_path: Path, number: int, zipped: bool) -> None:
+    bad = hostile(tmp_path)[number]
+    content = {"diffs": {"roberta.layer.weight": bad}, "abs": {}}
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "v.bin", "w") as file:
+            file.writestr("v/data.pkl", pickle.dumps(content, protocol=2))
+            file.writestr("v/version", "3\n")
+            file.writestr("v/byteorder", "little")
+    else:
+        (tmp_path / "v.bin").write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(VectorError, match=r"v\.bin (is refused, nothing of it was run|is no file of composable-sft)"):
+        convert.read_old(tmp_path / "v.bin", BASE, None, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["v.bin"]
+
+
+def test_a_cut_or_foreign_file_is_refused(tmp_path: Path) -> None:
+    convert.write_old(vectors.sparse(), "roberta", tmp_path / "v.bin")
+    content = (tmp_path / "v.bin").read_bytes()
+    for length in (4, 50, len(content) // 2, len(content) - 1):
+        (tmp_path / "cut.bin").write_bytes(content[:length])
+        with pytest.raises(VectorError, match=r"cut\.bin"):
+            convert.read_old(tmp_path / "cut.bin", BASE, None, None)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    content = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
+    write_json(tmp_path / "base.json", content)
+    sft.save(vectors.sparse(3), tmp_path / "v.safetensors")
+    run("convert", tmp_path / "v.safetensors", tmp_path / "v.bin")
+    assert "name it by --base base.json" in refused("convert", tmp_path / "v.bin", tmp_path / "w")
+    run("convert", tmp_path / "v.bin", tmp_path / "w", "--base", tmp_path / "base.json")
+    one, other = sft.load(tmp_path / "v.safetensors"), sft.load(tmp_path / "w")
+    assert all(one.values[n].tobytes() == other.values[n].tobytes() for n in vectors.SHAPES)
+    run("convert", tmp_path / "w", tmp_path / "half", "--values", "bf16")
+    assert sft.load(tmp_path / "half").metadata.values == "bf16"
+    assert "none.bin does not exist" in refused("convert", tmp_path / "none.bin", tmp_path / "x")
+    assert "'fp32' or 'bf16'" in refused("convert", tmp_path / "w", tmp_path / "x", "--values", "fp16")
+    sft.save(vectors.dense(), tmp_path / "delta")
+    assert "only an SFT has" in refused("convert", tmp_path / "delta", tmp_path / "x.bin")
+    assert not (tmp_path / "x").exists() and not (tmp_path / "x.bin").exists()
