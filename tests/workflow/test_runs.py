@@ -122,7 +122,7 @@ def test_figures_again_from_stored_results(project: Project) -> None:
 
 def test_a_dry_run_tells_as_much_as_a_summary(project: Project) -> None:
     """The plans in test_reruns.py are read from a summary, which nobody looks at: compare the two once."""
-    project.edit("deftx/masks.py", "BIN_BITS = 15", "BIN_BITS = 14")
+    project.edit("deftx/ranking.py", "LOW_BITS = 15", "LOW_BITS = 14")
     table = project.run("--dry-run").split("Job stats:")[1]
     lines = [line.split() for line in table.splitlines()]
     counts = {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}
