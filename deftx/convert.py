@@ -12,6 +12,7 @@ before anything is called.
 
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
 from itertools import chain
 from math import prod
 from pathlib import Path
@@ -98,8 +99,10 @@ def write_old(vector: sft.Vector, prefix: str, path: Path) -> None:
             "values": torch.from_numpy(vector.values[name][order]),
         }
     heads = {name: torch.from_numpy(value) for name, value in vector.head.items()}
+    stream = BytesIO()  # torch.save writes a file's own name into it, and a temporary one differs from run to run
+    torch.save({"diffs": diffs, "abs": heads}, stream)
     with publish(path) as temporary:
-        torch.save({"diffs": diffs, "abs": heads}, temporary)
+        temporary.write_bytes(stream.getbuffer())
 
 
 def is_old(path: Path) -> bool:

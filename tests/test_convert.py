@@ -43,6 +43,8 @@ def test_real_files_hold_what_is_said_of_them(kind: str, labels: list[str] | Non
 def test_there_and_back(tmp_path: Path, vector: sft.Vector) -> None:
     convert.write_old(vector, "roberta", tmp_path / "old.bin")
     assert convert.is_old(tmp_path / "old.bin")
+    convert.write_old(vector, "roberta", tmp_path / "again.bin")
+    assert (tmp_path / "again.bin").read_bytes() == (tmp_path / "old.bin").read_bytes()
     back = convert.read_old(tmp_path / "old.bin", BASE, vector.metadata.labels, "Apache-2.0")
     for group in ("positions", "values", "head"):
         for name, array in getattr(vector, group).items():
