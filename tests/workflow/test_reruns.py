@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from project import REPOSITORY, Project, each
+from project import REPOSITORY, SHORT, Project, each
 
 Config = dict[str, Any]
 OVERLAPS = each("tables/overlap-{lt-sft,deft-x}")
@@ -198,6 +198,27 @@ def test_sizes_of_task_masks_changed(project: Project) -> None:
         "{masks,sfts}/task/deft-x/sentiment/deft-x-sumi/seed0",
         "{composed,scores}/deft-x/sentiment/{suma,nolo}/seed0",
         "tables/overlap-deft-x",
+    )
+    assert project.planned() == expected | REPORT
+
+
+def test_a_selection_by_gradients_added(project: Project) -> None:
+    """Gradients are added up where deltas were trained; no delta is."""
+
+    def add(config: Config) -> None:
+        for kind in ("language", "task"):
+            config["recipe"][kind]["gradients"] = SHORT
+        config["selections"]["gradient"] = config["selections"]["lt-sft"] | {"select": "accumulated-gradient"}
+        config["methods"]["gradient"] = {"selection": "gradient"}
+
+    project.configure(add)
+    expected = each(
+        "gradients/language/{sumi,suma,nolo}/seed0",
+        "{masks,sfts}/language/gradient/{sumi,suma,nolo}/seed0",
+        "gradients/task/sentiment/gradient-sumi/seed0",
+        "{masks,sfts}/task/gradient/sentiment/gradient-sumi/seed0",
+        "{composed,scores}/gradient/sentiment/{suma,nolo}/seed0",
+        "tables/overlap-gradient",
     )
     assert project.planned() == expected | REPORT
 
