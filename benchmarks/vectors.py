@@ -23,7 +23,6 @@ from benchmarks.measure import Row, emit, paired, say
 from benchmarks.models import maskable_shapes
 from deftx import algebra, sft
 
-
 DENSITY = 0.05
 REPEATS = 5
 
