@@ -5,9 +5,12 @@ subtraction. The entries are gone through in chunks: what a chunk's positions sp
 entry and writing it, so the parameter passes through memory once.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,23 +22,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK = 1 << 14  # positions: at 5 % density they span 1.3 MB of float32
+PART = 1 << 18  # positions a thread takes at once
+BLOCK = 1 << 20  # entries of a dense delta added at once
+
+Entries = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Positions in a flattened parameter, ascending, and the values there."""
+Replaced = tuple["Tensor", Any, "Tensor"]
+"""A parameter, the entries or rows of it that were replaced (an index tensor or a slice), and the values they had."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Undo:
-    """What restores parameters a vector was added to: the untouched values."""
+    """What restores parameters a vector was added to: the untouched values, 4 bytes for each entry it moves."""
 
-    state: "Mapping[str, Tensor]"
-    sparse: "dict[str, tuple[Tensor, Tensor]]" = field(default_factory=dict)
-    """Positions and the values they had."""
-    dense: "dict[str, Tensor]" = field(default_factory=dict)
+    replaced: list[Replaced]
 
     def undo(self) -> None:
         """Put every touched entry back, bit for bit. Undo several vectors in the reverse order of adding them."""
-        for name, (positions, values) in self.sparse.items():
-            self.state[name].view(-1).index_copy_(0, positions, values)
-        for name, whole in self.dense.items():
-            self.state[name].copy_(whole)
+        for parameter, where, kept in self.replaced:
+            parameter[where] = kept
 
 
 def apply(state: "Mapping[str, Tensor]", vector: sft.Vector, weight: float) -> Undo:
@@ -46,30 +51,7 @@ def apply(state: "Mapping[str, Tensor]", vector: sft.Vector, weight: float) -> U
     Raises:
         VectorError: the vector moves a parameter that is not in `state`; nothing is changed.
     """
-    import torch
-
-    for name in (*vector.positions, *vector.dense):
-        if name not in state:
-            raise VectorError(f"the vector moves {name}, which this model does not have")
-    before = Undo(state)
-    for name, positions in vector.positions.items():
-        flat = state[name].view(-1)
-        index = torch.from_numpy(positions).to(flat.device)
-        values = torch.from_numpy(vector.values[name]).to(flat.device)
-        kept = torch.empty_like(values)
-        pieces = (tensor.split(CHUNK) for tensor in (index, values, kept))
-        for where, value, old in zip(*pieces, strict=True):
-            torch.index_select(flat, 0, where, out=old)
-            flat.index_copy_(0, where, old + weight * value)
-        before.sparse[name] = index, kept
-    for name, delta in vector.dense.items():
-        before.dense[name] = state[name].clone()
-        moved = torch.from_numpy(delta).to(state[name].device)
-        if name in vector.rows:
-            state[name].index_add_(0, torch.from_numpy(vector.rows[name]).to(moved.device), moved, alpha=weight)
-        else:
-            state[name].add_(moved, alpha=weight)
-    return before
+    return Undo(list(_pieces(state, vector, weight)))
 
 
 def add(state: "Mapping[str, Tensor]", vector: sft.Vector, weight: float) -> None:
@@ -78,37 +60,87 @@ def add(state: "Mapping[str, Tensor]", vector: sft.Vector, weight: float) -> Non
     Raises:
         VectorError: the vector moves a parameter that is not in `state`; nothing is changed.
     """
+    for _ in _pieces(state, vector, weight):
+        pass
+
+
+def _pieces(state: "Mapping[str, Tensor]", vector: sft.Vector, weight: float) -> Iterator[Replaced]:
+    """Add a weighted vector piece by piece, and give what each piece replaced."""
+    import torch
+
     for name in (*vector.positions, *vector.dense):
         if name not in state:
             raise VectorError(f"the vector moves {name}, which this model does not have")
-    for name in (*vector.positions, *vector.dense):
-        apply(state, only(vector, name), weight)
+    for name, positions in vector.positions.items():
+        flat, index = state[name].detach().view(-1), torch.from_numpy(positions)
+        if flat.is_cpu:
+            kept = torch.from_numpy(_add_entries(flat.numpy(), (positions, vector.values[name]), weight))
+        else:
+            index = index.to(flat.device)
+            kept = flat[index]
+            flat[index] = kept + weight * torch.from_numpy(vector.values[name]).to(flat.device)
+        yield flat, index, kept
+    for name, delta in vector.dense.items():
+        parameter, moved, rows = state[name].detach(), torch.from_numpy(delta), vector.rows.get(name)
+        if rows is None:
+            parameter, moved = parameter.view(-1), moved.view(-1)
+        step = max(1, BLOCK // max(1, prod(moved.shape[1:])))
+        for at in range(0, len(moved), step):
+            where: Any = slice(at, at + step)
+            if rows is not None:
+                where = torch.from_numpy(rows[where]).to(parameter.device)
+            kept = parameter[where].clone()
+            # Not by `alpha=weight`, which rounds product and sum at once on some processors.
+            parameter[where] = kept + weight * moved[at : at + step].to(parameter.device)
+            yield parameter, where, kept
 
 
-def only(vector: sft.Vector, name: str) -> sft.Vector:
-    """The part of a vector that moves one parameter."""
-    groups = {g: {name: getattr(vector, g)[name]} for g in ("positions", "values", "dense", "rows")
-              if name in getattr(vector, g)}  # fmt: skip
-    return sft.Vector(vector.metadata, **groups)
+def _add_entries(flat: NDArray[np.float32], entries: Entries, weight: float) -> NDArray[np.float32]:
+    """Add weighted entries to a flattened parameter in place; returns the values they had."""
+    import torch
+
+    positions, values = entries
+    kept = np.empty_like(values)
+
+    def part(begin: int) -> None:
+        for at in range(begin, min(begin + PART, len(positions)), CHUNK):
+            here = slice(at, min(at + CHUNK, begin + PART))
+            first, last = positions[here][[0, -1]]
+            stretch, within = flat[first : last + 1], positions[here] - first
+            np.take(stretch, within, out=kept[here], mode="clip")  # in range already; the default copies once more
+            stretch[within] = kept[here] + np.float32(weight) * values[here]
+
+    begins = range(0, len(positions), PART)
+    if len(begins) < 2:
+        for begin in begins:
+            part(begin)
+    else:
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # numpy lets go of the interpreter meanwhile
+            list(pool.map(part, begins))
+    return kept
 
 
-def merged(
-    terms: Sequence[tuple[NDArray[np.int64], NDArray[np.float32], float]],
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The weighted sum of sparse vectors of one parameter: positions (ascending) that any of them moves, and values.
+def merged(one: Entries, other: Entries) -> Entries:
+    """The sum of two sparse vectors of one parameter: their positions merged, values at shared positions added.
 
-    A value is ((w1 v1) + w2 v2) + ... in float32, in the order of the terms. Adding the sum to a base rounds otherwise
-    than adding the terms one after the other: by at most one unit in the last place of each partial sum.
+    The stable sort finds two ascending runs and merges them, in time linear in their length.
     """
-    union = np.unique(np.concatenate([np.empty(0, np.int64), *(positions for positions, _, _ in terms)]))
-    total = np.zeros(len(union), np.float32)
-    for positions, values, weight in terms:
-        total[np.searchsorted(union, positions)] += np.float32(weight) * values
-    return union, total
+    positions, values = np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
+    order = np.argsort(positions, kind="stable")
+    positions, values = positions[order], values[order]
+    shared = np.flatnonzero(positions[1:] == positions[:-1])
+    values[shared] += values[shared + 1]
+    first = np.ones(len(positions), bool)
+    first[shared + 1] = False
+    return positions[first], values[first]
 
 
 def sum_of(terms: Sequence[tuple[sft.Vector, float]]) -> sft.Vector:
     """The weighted sum of sparse vectors of one base, with the head of the one that has one.
+
+    A value is ((w1 v1) + w2 v2) + ... in float32, in the order of the terms. An entry that one term alone moves becomes
+    bit for bit what `apply` makes of it. Where two do, one after the other rounds (theta + a) + b, their sum
+    theta + (a + b): these differ by at most 2^-24 (|theta + a| + |a + b| + 2 |theta + a + b|), to first order.
 
     Raises:
         VectorError: a vector is dense.
@@ -120,10 +152,13 @@ def sum_of(terms: Sequence[tuple[sft.Vector, float]]) -> sft.Vector:
     task = next((vector for vector in vectors if vector.head), vectors[0])
     sums = {}
     for name in shapes:
-        moving = [(v.positions[name], v.values[name], weight) for v, weight in terms if name in v.positions]
+        moving = [
+            (v.positions[name], np.float32(weight) * v.values[name]) for v, weight in terms if name in v.positions
+        ]
         if moving:
-            sums[name] = merged(moving)
+            sums[name] = reduce(merged, moving)
     objectives = {vector.metadata.objective for vector in vectors}
+    licences = {vector.metadata.licence for vector in vectors}
     metadata = task.metadata.model_copy(
         update={
             "shapes": shapes,
@@ -132,6 +167,8 @@ def sum_of(terms: Sequence[tuple[sft.Vector, float]]) -> sft.Vector:
             "selection": None,
             "seed": None,
             "threads": None,
+            "values": "fp32",
+            "licence": None if None in licences else " AND ".join(sorted(map(str, licences))),
             "settings": {"sum": [weight for _, weight in terms]},
             "data": {f"{n}.{key}": sha for n, v in enumerate(vectors) for key, sha in v.metadata.data.items()},
         }

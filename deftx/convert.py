@@ -10,9 +10,10 @@ torch's restricted unpickler runs none of it but the few constructors below, and
 before anything is called.
 """
 
+import io
 import pickle
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
 from itertools import chain
 from math import prod
 from pathlib import Path
@@ -26,6 +27,8 @@ from deftx.base import Description
 from deftx.errors import VectorError
 from deftx.files import publish
 from deftx.sources import sha256_of
+
+LARGEST = 1 << 31  # composable-sft adds up positions in 32 bits
 
 
 def read_old(path: Path, description: Description, labels: Sequence[str] | None, licence: str | None) -> sft.Vector:
@@ -81,8 +84,10 @@ def read_old(path: Path, description: Description, labels: Sequence[str] | None,
 def write_old(vector: sft.Vector, prefix: str, path: Path) -> None:
     """Write a sparse vector as composable-sft reads it; `prefix` is the model's (`roberta`, `bert`).
 
+    What that file has no place for is left out: the metadata. Equal content gives equal bytes.
+
     Raises:
-        VectorError: the vector is not sparse.
+        VectorError: the vector is not sparse, or a parameter has more entries than composable-sft counts (2^31).
     """
     import torch
 
@@ -91,6 +96,10 @@ def write_old(vector: sft.Vector, prefix: str, path: Path) -> None:
     diffs = {}
     for name, by_rows in vector.positions.items():
         shape = vector.metadata.shapes[name]
+        if prod(shape) >= LARGEST:
+            raise VectorError(
+                f"{path} cannot be written: composable-sft cannot count the {prod(shape)} entries of {name}"
+            )
         by_columns = np.ravel_multi_index(np.unravel_index(by_rows, shape), shape, order="F")
         order = np.argsort(by_columns)
         diffs[f"{prefix}.{name}"] = {
@@ -99,7 +108,7 @@ def write_old(vector: sft.Vector, prefix: str, path: Path) -> None:
             "values": torch.from_numpy(vector.values[name][order]),
         }
     heads = {name: torch.from_numpy(value) for name, value in vector.head.items()}
-    stream = BytesIO()  # torch.save writes a file's own name into it, and a temporary one differs from run to run
+    stream = io.BytesIO()  # torch.save writes the name of a file into it, and publish gives a name of its own
     torch.save({"diffs": diffs, "abs": heads}, stream)
     with publish(path) as temporary:
         temporary.write_bytes(stream.getbuffer())
@@ -110,14 +119,16 @@ def is_old(path: Path) -> bool:
     if not path.is_file():
         raise VectorError(f"{path} does not exist; check the name")
     with path.open("rb") as file:
-        begin = file.read(4)
-    return begin[:2] == b"PK" or begin[:1] == b"\x80"
+        begin = file.read(9)
+    # The first 8 bytes of a safetensors file are a length, and may be any; the ninth opens its header.
+    return begin[8:] != b"{" and (begin[:2] == b"PK" or begin[:1] == b"\x80")
 
 
 def _unpickled(path: Path) -> dict[str, Any]:
     """The file's content, once it is found to be of the known form."""
     import torch
 
+    _check_archive(path)
     with torch.serialization.safe_globals(_numpy_integers()):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -128,6 +139,18 @@ def _unpickled(path: Path) -> dict[str, Any]:
     if problem := next(_unexpected(content), None):
         raise VectorError(f"{path} is no file of composable-sft: {problem}")
     return content
+
+
+def _check_archive(path: Path) -> None:
+    """Compare the checksums a zip archive holds of its files; torch does not."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                changed = archive.testzip()
+            if changed is not None:
+                raise VectorError(f"{path} is damaged: {changed} does not match its checksum. Copy it again")
+    except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, OSError) as error:
+        raise VectorError(f"{path} is damaged: {_reason(error)}. Copy it again") from None
 
 
 def _numpy_integers() -> list[Any]:
@@ -163,9 +186,18 @@ def _unexpected(content: Any) -> Iterator[str]:
             yield f"size or index_steps of {name} are no whole numbers"
         elif not isinstance(diff["values"], torch.Tensor) or diff["values"].ndim != 1:
             yield f"the values of {name} are no tensor of one dimension"
+        elif not _is_stored(diff["values"]):
+            yield f"the values of {name} are more than the file holds"
     for name, value in content["abs"].items():
         if not isinstance(value, torch.Tensor):
             yield f"{name} is no tensor"
+        elif not _is_stored(value):
+            yield f"{name} is larger than the file holds"
+
+
+def _is_stored(tensor: Any) -> bool:
+    """Whether a tensor has an entry of its own in the file for each it claims; a stride of 0 repeats one at will."""
+    return bool(tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes())
 
 
 def _ascending(steps: list[Any], size: int, name: str) -> NDArray[np.int64]:

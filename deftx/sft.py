@@ -264,6 +264,8 @@ PREFIXES = {"gaps": "U8", "large": "I64", "values": "F32", "rows": "U8", "delta"
 
 def _problem(stated: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Metadata) -> str | None:
     """What does not go together among tensors, stated by type and shape, and metadata; None if all is well."""
+    if metadata.values != "fp32" and metadata.kind != "sft":
+        return f"a {metadata.kind} has no values to store as {metadata.values}, only an SFT has"
     for key, (code, shape) in stated.items():
         prefix, _, name = key.partition(".")
         if prefix not in PREFIXES:

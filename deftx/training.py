@@ -118,6 +118,7 @@ def _train(
         kind=job.kind,
         base=description.hash,
         base_model=description.name,
+        base_revision=description.revision,
         shapes={name: description.shapes[name] for name in entries.base},
         start=start,
         objective="masked-lm" if labels is None else "classification",

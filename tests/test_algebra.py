@@ -28,19 +28,21 @@ def bits(state: dict[str, Tensor]) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in state.items()}
 
 
-@given(st.lists(st.tuples(ANY, WEIGHTS), max_size=3), st.sampled_from([1, 3, 1 << 14]))
-def test_undo_restores_every_bit(terms: list[tuple[sft.Vector, float]], chunk: int) -> None:
-    state = random_state(0)
-    before, chunked = bits(state), algebra.CHUNK
-    algebra.CHUNK = chunk
-    try:
+@given(
+    st.lists(st.tuples(ANY, WEIGHTS), max_size=3), st.sampled_from([(1, 3, 1), (3, 7, 50), (1 << 14, 1 << 18, 1 << 20)])
+)
+def test_undo_restores_every_bit(terms: list[tuple[sft.Vector, float]], lengths: tuple[int, int, int]) -> None:
+    """Whatever the lengths of chunks, parts and blocks; each entry is rounded twice, as in the plain sum."""
+    state, plain = random_state(0), random_state(0)
+    before = bits(state)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, length in zip(("CHUNK", "PART", "BLOCK"), lengths, strict=True):
+            patch.setattr(algebra, name, length)
         undos = [algebra.apply(state, vector, weight) for vector, weight in terms]
-        plain = random_state(0)
-        for vector, weight in terms:
-            algebra.add(plain, vector, weight)
-        assert bits(state) == bits(plain)
-    finally:
-        algebra.CHUNK = chunked
+    for vector, weight in terms:
+        for name, dense in vectors.as_dense(vector).items():
+            plain[name] += weight * torch.from_numpy(dense.astype(np.float32))
+    assert bits(state) == bits(plain)
     for undo in reversed(undos):
         undo.undo()
     assert bits(state) == before
@@ -70,6 +72,26 @@ def test_a_sum_of_vectors_is_their_dense_sum(terms: list[tuple[sft.Vector, float
         assert total.positions[name].tolist() == sorted(moved[name])
 
 
+def test_rows_of_a_delta_are_undone_too(tmp_path: Path) -> None:
+    sft.save(vectors.dense(zero_rows=(0, 3, 29)), tmp_path / "v")
+    vector, state = sft.load(tmp_path / "v"), random_state(0)
+    before = bits(state)
+    undo = algebra.apply(state, vector, 0.3)
+    for name, dense in vectors.as_dense(vector).items():
+        expected = random_state(0)[name] + 0.3 * torch.from_numpy(dense.astype(np.float32))
+        assert torch.equal(state[name], expected)
+    undo.undo()
+    assert bits(state) == before
+
+
+def test_a_sum_keeps_its_precision_and_both_licences() -> None:
+    task = vectors.sparse(1, head=True, labels=["a", "b"], licence="MIT", values="bf16")
+    one, other = vectors.sparse(2, licence="CC-BY-4.0"), vectors.sparse(3)
+    described = algebra.sum_of([(task, 1.0), (one, 1.0)]).metadata
+    assert (described.values, described.licence) == ("fp32", "CC-BY-4.0 AND MIT")
+    assert algebra.sum_of([(task, 1.0), (other, 1.0)]).metadata.licence is None, "one of them said nothing"
+
+
 @given(vectors.sparse_vectors(), vectors.sparse_vectors(), WEIGHTS, WEIGHTS)
 def test_adding_the_sum_differs_by_rounding_alone(one: sft.Vector, other: sft.Vector, w: float, v: float) -> None:
     other = sft.Vector(other.metadata, other.positions, other.values)
@@ -77,8 +99,12 @@ def test_adding_the_sum_differs_by_rounding_alone(one: sft.Vector, other: sft.Ve
     algebra.add(apart, one, w)
     algebra.add(apart, other, v)
     algebra.add(together, algebra.sum_of([(one, w), (other, v)]), 1.0)
-    for name, tensor in apart.items():
-        torch.testing.assert_close(together[name], tensor, rtol=0, atol=2e-6)
+    for name, theta in random_state(1).items():
+        a, b = w * vectors.as_dense(one)[name], v * vectors.as_dense(other)[name]
+        t = theta.double().numpy()
+        bound = 2.0**-24 * (abs(t + a) + abs(a + b) + 2 * abs(t + a + b)) * 1.0001
+        bound[(a == 0) | (b == 0)] = 0
+        assert (abs(apart[name].double().numpy() - together[name].double().numpy()) <= bound).all()
 
 
 def test_a_stored_sum_is_a_vector_of_its_own(tmp_path: Path) -> None:

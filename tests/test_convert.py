@@ -1,8 +1,11 @@
 """composable-sft's files: read as their content says, written back, and never run."""
 
+import io
 import os
 import pickle
 import zipfile
+from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +146,119 @@ def test_a_hostile_file_is_refused_and_nothing_of_it_runs(tmp_path: Path, number
     assert [path.name for path in tmp_path.iterdir()] == ["v.bin"]
 
 
+RAW = {
+    "a dotted name": b"\x80\x04\x8c\x0bcollections\x8c\x1dOrderedDict.__init__.__globals__\x93.",
+    "a name of protocol 0": b"cposix\nsystem\n(S'true'\ntR.",
+    "an instance of protocol 0": b"(S'true'\niposix\nsystem\n.",
+    "a change of what is allowed": b"\x80\x02ctorch\nSize\nN}X\x05\x00\x00\x00_callX\x01\x00\x00\x00as\x86b.",
+    "a new object of what is allowed": b"\x80\x02ctorch\nSize\n)\x81.",
+    "a large place in the memo": b"\x80\x02}r\xff\xff\xff\x7f.",
+    "nothing": b"",
+    "no end": b"\x80\x02}",
+}
+
+
+def archive(path: Path, pickled: bytes, numbers: bytes = bytes(16)) -> Path:
+    """An archive as `torch.save` lays it out, with one storage."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, raw in {"data.pkl": pickled, "version": b"3\n", "byteorder": b"little", "data/0": numbers}.items():
+            file.writestr(f"v/{name}", raw)
+    return path
+
+
+@pytest.mark.parametrize("case", RAW)
+def test_pickles_by_hand_are_refused(tmp_path: Path, case: str) -> None:
+    with pytest.raises(VectorError, match=r"v\.bin"):
+        convert.read_old(archive(tmp_path / "v.bin", RAW[case]), BASE, None, None)
+
+
+class Storage:
+    """Numbers of a tensor, as torch's pickles refer to them."""
+
+    def __init__(self, key: str = "0", length: int = 4, kind: Any = torch.FloatStorage) -> None:
+        self.named = ("storage", kind, key, "cpu", length)
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, obj: Any) -> Any:
+        return obj.named if isinstance(obj, Storage) else None
+
+
+def tensor(storage: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Calls:
+    return Calls(torch._utils._rebuild_tensor_v2, storage, offset, shape, strides, False, OrderedDict())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        tensor(Storage(), 1, (4,), (1,)),
+        tensor(Storage(), 0, (1 << 62,), (1,)),
+        tensor(Storage(), 0, (1 << 62,), (0,)),
+        tensor(Storage(), -1, (4,), (1,)),
+        tensor(Storage(), 0, (-1,), (1,)),
+        tensor(Storage(), 0, (4,), ()),
+        tensor(Storage(length=1 << 40), 0, (1 << 40,), (1,)),
+        tensor(Storage(key="7"), 0, (4,), (1,)),
+        tensor(Storage(key="../../../etc/passwd"), 0, (4,), (1,)),
+        tensor([1.0, 2.0, 3.0], 0, (3,), (1,)),
+        Calls(torch.FloatStorage, 1 << 60),
+        Calls(torch.FloatStorage.from_file, "/etc/passwd"),
+    ],
+)
+def test_a_tensor_reaches_no_memory_but_its_own(tmp_path: Path, values: Any) -> None:
+    stream = io.BytesIO()
+    Pickler(stream, protocol=2).dump(old(values=values))
+    with pytest.raises(VectorError, match=r"v\.bin"):
+        convert.read_old(archive(tmp_path / "v.bin", stream.getvalue()), BASE, None, None)
+
+
+def test_equal_vectors_give_equal_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one process as from another, under any name."""
+    convert.write_old(TASK, "roberta", tmp_path / "one.bin")
+    monkeypatch.setattr(os, "getpid", lambda: 12345)
+    convert.write_old(TASK, "roberta", tmp_path / "other.bin")
+    assert (tmp_path / "one.bin").read_bytes() == (tmp_path / "other.bin").read_bytes()
+
+
+def test_no_changed_bit_gives_another_vector(tmp_path: Path) -> None:
+    convert.write_old(vectors.sparse(), "roberta", tmp_path / "v.bin")
+    content = (tmp_path / "v.bin").read_bytes()
+    expected = convert.read_old(tmp_path / "v.bin", BASE, None, None)
+    rng = np.random.default_rng(0)
+    for at, bit in zip(rng.integers(0, len(content), 300).tolist(), rng.integers(0, 8, 300).tolist(), strict=True):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << bit
+        (tmp_path / "v.bin").write_bytes(damaged)
+        try:
+            found = convert.read_old(tmp_path / "v.bin", BASE, None, None)
+        except VectorError as error:
+            assert "v.bin" in str(error)
+        else:
+            assert vectors.same(found, replace(expected, metadata=found.metadata)), f"byte {at}"
+
+
+def test_an_sft_is_never_taken_for_an_old_file(tmp_path: Path) -> None:
+    """A safetensors file begins with the length of its header, which may be any bytes."""
+    begins = set()
+    for length in range(0, 2100, 7):
+        sft.save(vectors.sparse(licence="x" * length), tmp_path / "v")
+        begins.add((tmp_path / "v").read_bytes()[0])
+        assert not convert.is_old(tmp_path / "v")
+    assert {0x50, 0x80} <= begins
+
+
+def test_parameters_the_old_format_cannot_count_are_refused(tmp_path: Path) -> None:
+    described = vectors.metadata("sft", shapes={"w": [1 << 16, 1 << 15]})
+    vector = sft.Vector(described, {"w": np.array([3])}, {"w": np.ones(1, np.float32)})
+    with pytest.raises(VectorError, match="2147483648 entries of w"):
+        convert.write_old(vector, "roberta", tmp_path / "v.bin")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_cut_or_foreign_file_is_refused(tmp_path: Path) -> None:
     convert.write_old(vectors.sparse(), "roberta", tmp_path / "v.bin")
     content = (tmp_path / "v.bin").read_bytes()
-    for length in (4, 50, len(content) // 2, len(content) - 1):
+    for length in (*range(8), *np.random.default_rng(0).integers(0, len(content), 100).tolist(), len(content) - 1):
         (tmp_path / "cut.bin").write_bytes(content[:length])
         with pytest.raises(VectorError, match=r"cut\.bin"):
             convert.read_old(tmp_path / "cut.bin", BASE, None, None)
@@ -165,6 +277,10 @@ def test_the_command(tmp_path: Path) -> None:
     assert sft.load(tmp_path / "half").metadata.values == "bf16"
     assert "none.bin does not exist" in refused("convert", tmp_path / "none.bin", tmp_path / "x")
     assert "'fp32' or 'bf16'" in refused("convert", tmp_path / "w", tmp_path / "x", "--values", "fp16")
+    sft.save(vectors.sparse(kind="mask"), tmp_path / "mask")
+    assert "a mask has no values to store as bf16" in refused(
+        "convert", tmp_path / "mask", tmp_path / "x", "--values", "bf16"
+    )
     sft.save(vectors.dense(), tmp_path / "delta")
     assert "only an SFT has" in refused("convert", tmp_path / "delta", tmp_path / "x.bin")
     assert not (tmp_path / "x").exists() and not (tmp_path / "x.bin").exists()

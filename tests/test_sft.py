@@ -1,16 +1,21 @@
 """The file of a vector: what is saved comes back bit for bit, and a damaged file is never taken for another."""
 
 import gzip
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import vectors
 from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from deftx import sft
+from deftx import container, sft
 from deftx.errors import VectorError
 
 
@@ -200,3 +205,119 @@ def test_a_vector_of_another_kind_is_refused() -> None:
     sft.check_fits(vectors.metadata("mask"), vectors.SHAPES, vectors.BASE, Path("v"), kinds=("mask",))
     with pytest.raises(VectorError, match="v is a mask, where a sft or a delta is needed"):
         sft.check_fits(vectors.metadata("mask"), vectors.SHAPES, vectors.BASE, Path("v"))
+
+
+def reader() -> Callable[[Path], Any]:
+    """The reader that docs/format.md shows."""
+    page = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
+    (shown,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in shown.splitlines() if line]) <= 40
+    assert set(re.findall(r"^import (\w+)", shown, re.MULTILINE)) <= {"hashlib", "json", "math", "numpy"}
+    names: dict[str, Any] = {}
+    exec(shown, names)
+    return names["read"]
+
+
+READ = reader()
+
+
+@pytest.mark.parametrize("kind", ["sft", "bf16", "mask"])
+@given(seed=st.integers(0, 2**32), share=st.floats(0, 1), large=st.booleans())
+def test_the_reader_of_the_documents_reads_the_same(
+    scratch: Path, kind: str, seed: int, share: float, large: bool
+) -> None:
+    vector = vectors.sparse(seed, share, head=kind == "sft", kind="mask" if kind == "mask" else "sft")
+    if large:
+        positions = np.array([300, 599])
+        word = "embeddings.word_embeddings.weight"
+        vector = replace(
+            vector,
+            positions=vector.positions | {word: positions},
+            values=vector.values | {word: np.ones(2, np.float32)} if vector.values else {},
+        )
+    sft.save(vectors.rounded(vector) if kind == "bf16" else vector, scratch / "v")
+    loaded = sft.load(scratch / "v")
+    metadata, entries, head = READ(scratch / "v")
+    assert (
+        sft.Metadata.model_validate({k: v for k, v in metadata.items() if k not in ("tensors", "checksum")})
+        == loaded.metadata
+    )
+    assert entries.keys() == loaded.positions.keys() and head.keys() == loaded.head.keys()
+    for name, (positions, values) in entries.items():
+        np.testing.assert_array_equal(positions, loaded.positions[name])
+        if kind == "mask":
+            assert values is None
+        else:
+            np.testing.assert_array_equal(values, loaded.values[name], strict=True)
+    for name, parameter in head.items():
+        np.testing.assert_array_equal(parameter, loaded.head[name], strict=True)
+
+
+def test_the_reader_of_the_documents_refuses_what_was_changed(tmp_path: Path) -> None:
+    sft.save(KINDS["sft"], tmp_path / "v")
+    content = (tmp_path / "v").read_bytes()
+    _, expected, _ = READ(tmp_path / "v")
+    for at in np.random.default_rng(0).integers(8, len(content), 300).tolist():
+        damaged = bytearray(content)
+        damaged[at] ^= 1
+        (tmp_path / "v").write_bytes(damaged)
+        try:
+            _, found, _ = READ(tmp_path / "v")
+        except Exception:
+            continue
+        for name, pair in expected.items():
+            np.testing.assert_array_equal(found[name], pair)
+
+
+def test_every_key_and_tensor_is_in_the_documents() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
+    for key in (*sft.Metadata.model_fields, "tensors", "checksum"):
+        assert f"`{key}`" in page, key
+    for prefix in sft.PREFIXES:
+        assert f"`{prefix}.NAME`" in page, prefix
+    assert f"format {container.FORMAT}" in page
+
+
+WORD = "embeddings.word_embeddings.weight"
+
+
+def written(path: Path, kind: sft.Kind, tensors: dict[str, np.ndarray]) -> Path:
+    """A file by a writer that checks nothing; its checksums are right."""
+    container.write(path, sft._described(vectors.metadata(kind)), tensors)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "tensors"),
+    [
+        ("mask", {f"gaps.{WORD}": np.array([0, 255], np.uint8)}),
+        ("mask", {f"gaps.{WORD}": np.array([255], np.uint8), f"large.{WORD}": np.array([600])}),
+        ("mask", {f"gaps.{WORD}": np.array([255], np.uint8), f"large.{WORD}": np.array([254])}),
+        ("mask", {f"gaps.{WORD}": np.array([255], np.uint8), f"large.{WORD}": np.array([-1])}),
+        ("mask", {f"gaps.{WORD}": np.array([255] * 3, np.uint8), f"large.{WORD}": np.array([2**62, 2**62, 2**63 - 1])}),
+        ("mask", {f"gaps.{WORD}": np.array([254] * 3, np.uint8)}),
+        ("mask", {f"gaps.{WORD}": np.array([255], np.uint8), f"large.{WORD}": np.array([300, 300])}),
+        ("mask", {"gaps.other": np.array([0], np.uint8)}),
+        ("mask", {f"gaps.{WORD}": np.array([[0]], np.uint8)}),
+        ("mask", {f"gaps.{WORD}": np.array([0])}),
+        ("mask", {f"large.{WORD}": np.array([300])}),
+        ("mask", {f"indices.{WORD}": np.array([300])}),
+        ("sft", {f"gaps.{WORD}": np.array([0], np.uint8)}),
+        ("sft", {f"values.{WORD}": np.ones(1, np.float32)}),
+        ("sft", {f"gaps.{WORD}": np.array([0], np.uint8), f"values.{WORD}": np.ones(2, np.float32)}),
+        ("sft", {f"gaps.{WORD}": np.array([0], np.uint8), f"values.{WORD}": np.full(1, np.nan, np.float32)}),
+        ("sft", {f"gaps.{WORD}": np.array([0], np.uint8), f"values.{WORD}": np.array([0], np.uint16)}),
+        ("delta", {f"delta.{WORD}": np.ones((29, 20), np.float32)}),
+        ("delta", {f"delta.{WORD}": np.ones((1, 20), np.float32), f"rows.{WORD}": np.array([30], np.uint8)}),
+        ("delta", {f"delta.{WORD}": np.ones((2, 20), np.float32), f"rows.{WORD}": np.array([30], np.uint8)}),
+        ("delta", {"delta.layer.bias": np.ones(1, np.float32), "rows.layer.bias": np.array([0], np.uint8)}),
+        ("delta", {f"rows.{WORD}": np.array([0], np.uint8)}),
+        ("delta", {f"delta.{WORD}": np.full((30, 20), np.inf, np.float32)}),
+    ],
+)
+def test_content_with_right_checksums_is_checked_all_the_same(
+    tmp_path: Path, kind: sft.Kind, tensors: dict[str, np.ndarray]
+) -> None:
+    """Gaps that overflow, positions outside, arrays that do not belong together: whoever wrote them."""
+    with pytest.raises(VectorError, match=r"v(:| is damaged)"):
+        sft.load(written(tmp_path / "v", kind, tensors))
