@@ -24,7 +24,7 @@ from deftx.datasets import load as load_rows
 from deftx.errors import DeltaError
 from deftx.files import write_json
 from deftx.gradients import SummedGradients, summed_gradients
-from deftx.loop import Record, fit, is_first_process
+from deftx.loop import Record, fit, processes
 from deftx.objectives import Classification, MaskedLM, Objective
 from deftx.optim import AllEntries, MaskedEntries, all_entries, masked_entries, parameters_of
 from deftx.provenance import code_of, threads, versions
@@ -108,8 +108,9 @@ def _train(
     data: dict[str, Path],
     labels: list[str] | None,
 ) -> Record:
+    process = processes()
     torch.set_num_threads(threads())
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(process.device)
     start = _add_start(job, description, base_model.encoder_parameters(model, description))
     pull = recipe.l1 / sum(p.numel() for p in model.parameters())
     entries = _entries(job, model, description, objective, recipe)
@@ -132,7 +133,7 @@ def _train(
     _check_room(job, entries)
     checkpoint = checkpoints.path_for(job.out, _fingerprint(metadata, job))
     record = fit(model, entries, objective, job.phase, job.seed, recipe, pull, checkpoint)
-    if not is_first_process():
+    if not process.is_main_process:
         return record
     head = {} if labels is None else {n: _numpy(p) for n, p in entries.head.items()}
     difference = {name: _numpy(values) for name, values in entries.difference().items()}

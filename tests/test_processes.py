@@ -1,6 +1,7 @@
 """Several processes training together reach what one reaches; their gradients are summed by deftx alone."""
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -14,8 +15,9 @@ import pytest
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from deftx import base, sft, training
+from deftx import base, loop, sft, training
 from deftx.masks import build
+from deftx.objectives import Batch
 from deftx.optim import parameters_of
 from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
 
@@ -23,7 +25,15 @@ PHASE = Phase(max_steps=4, batch_size=7, learning_rate=1e-3)
 
 
 def train(base_json: Path, folder: Path, out: Path, kind: str, mask: Path | None) -> None:
-    """One training; what every process runs."""
+    """One training; what every process runs. Each of several must run its share of a batch, never a whole one."""
+    on_device = loop._Run._on_device
+
+    def watched(run: loop._Run, batch: Batch) -> Batch:
+        share = math.ceil(PHASE.batch_size / int(os.environ.get("WORLD_SIZE", "1")))
+        assert len(batch["input_ids"]) <= share, "a process trained on more than its share"
+        return on_device(run, batch)
+
+    loop._Run._on_device = watched  # type: ignore[method-assign]
     job = training.Job(base_json, PHASE, 0, out, mask)
     if kind == "language":
         recipe = LanguageTraining(block=16, precision="fp32", l1=0.1)
@@ -31,6 +41,7 @@ def train(base_json: Path, folder: Path, out: Path, kind: str, mask: Path | None
     else:
         settings = TaskTraining(max_length=16, precision="fp32", l1=0.1)
         training.train_task(job, folder / "train.csv", folder / "valid.csv", pico.LABELS, settings)
+    loop._Run._on_device = on_device  # type: ignore[method-assign]
 
 
 @pytest.fixture
