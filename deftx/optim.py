@@ -22,6 +22,9 @@ from deftx.settings import Training
 NORM_CHUNK = 1 << 20  # entries whose float64 copies are summed together
 
 
+WRAPPED = "deftx sums the gradients of several processes itself; do not wrap the model in DistributedDataParallel"
+
+
 class Entries(Protocol):
     """The entries one training phase moves."""
 
@@ -181,7 +184,7 @@ def parameters_of(model: Any, base: Mapping[str, nn.Parameter], recipe: Training
         TypeError: the model is wrapped in DistributedDataParallel.
     """
     if isinstance(model, DistributedDataParallel):
-        raise TypeError("deftx sums the gradients of several processes itself; do not wrap the model")
+        raise TypeError(WRAPPED)
     owned = {id(parameter) for parameter in base.values()}
     moving = ((name, p) for name, p in model.named_parameters() if id(p) not in owned and p.requires_grad)
     head = dict(moving)
@@ -205,9 +208,16 @@ def all_entries(model: Any, parameters: Parameters, pieces: Tensor) -> AllEntrie
 def masked_entries(model: Any, parameters: Parameters, mask: Mapping[str, Tensor]) -> MaskedEntries:
     """The entries of a mask move. Word embeddings that are a lookup alone give gradients of the rows in a batch."""
     entries = MaskedEntries(parameters.maskable, parameters.head, mask, parameters.looked_up)
+    model.base_model.register_forward_pre_hook(_refuse_wrapping)
     if parameters.looked_up in entries.mask:
         model.set_input_embeddings(TouchedRows(model.get_input_embeddings(), entries.receive_rows))
     return entries
+
+
+def _refuse_wrapping(*_: Any) -> None:
+    """A model may be wrapped after its entries were chosen: seen as soon as the wrapper runs it."""
+    if DistributedDataParallel._get_active_ddp_module() is not None:
+        raise TypeError(WRAPPED)
 
 
 def is_maskable(name: str, recipe: Training) -> bool:
