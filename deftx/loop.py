@@ -139,6 +139,8 @@ class _Run:
         self.phase, self.seed, self.recipe = phase, seed, recipe
         self.leaves = entries.leaves()
         self.processes, self.half = processes(), wants_bf16(recipe.precision)
+        if recipe.precision == "bf16" and not self.half and self.processes.is_main_process:
+            print("this machine has no bf16 arithmetic; fp32 takes its place", file=sys.stderr, flush=True)
         self.optimizer = torch.optim.AdamW(_groups(self.leaves, phase), weight_decay=0.0, fused=True)
         self.pull = pull
         self.epoch, self.order = -1, list[list[int]]()
@@ -301,14 +303,10 @@ def token_count(batch: Batch) -> int:
 
 
 def wants_bf16(precision: str) -> bool:
-    """Whether to run the forward pass in bf16: asked for, and the hardware has it. Says so where it has not."""
+    """Whether to run the forward pass in bf16: asked for, and the hardware has it."""
     if precision != "bf16":
         return False
     if torch.cuda.is_available():
-        found = torch.cuda.is_bf16_supported()
-    else:
-        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        found = any(getattr(torch.cpu, name, lambda: False)() for name in names)
-    if not found:
-        print("this machine has no bf16 arithmetic; fp32 takes its place", file=sys.stderr, flush=True)
-    return found
+        return torch.cuda.is_bf16_supported()
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
