@@ -20,6 +20,7 @@ from benchmarks.sparse_phase import batch_of, loss_of, model_of
 from deftx.loop import wants_bf16
 from deftx.optim import all_entries, clip, parameters_of
 from deftx.settings import Training
+from deftx.training import freeze_output
 
 USED_SHARE = 0.08  # 20,000 of 250,002
 STEPS = 5
@@ -28,6 +29,8 @@ STEPS = 5
 def measure(side: str, kind: str, scale: str) -> dict[str, float]:
     """Median seconds of a step, and the peak of the process."""
     model = model_of(kind, scale).train()
+    if model.get_output_embeddings() is not None:
+        freeze_output(model, Training())
     used = round(USED_SHARE * model.config.vocab_size)
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
     pieces = torch.arange(used if side == "used" else model.config.vocab_size)

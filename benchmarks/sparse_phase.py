@@ -28,6 +28,7 @@ from deftx.loop import wants_bf16
 from deftx.objectives import Batch, MaskedLM
 from deftx.optim import clip, masked_entries, parameters_of
 from deftx.settings import Training
+from deftx.training import freeze_output
 
 BATCH, LENGTH, SHARE, STEPS = 8, 128, 0.05, 5
 Loss = Callable[[nn.Module, Batch], Tensor]
@@ -78,6 +79,8 @@ def mask_of(base: dict[str, nn.Parameter]) -> dict[str, Tensor]:
 
 def ours(model: Any, mask: dict[str, Tensor], loss: Loss) -> Callable[[Batch], None]:
     """A step as `deftx.loop` takes it."""
+    if model.get_output_embeddings() is not None:
+        freeze_output(model, Training())
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
     entries = masked_entries(model, parameters_of(model, base, Training()), mask)
     leaves = list(entries.leaves().values())

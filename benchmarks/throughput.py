@@ -25,6 +25,7 @@ from deftx.loop import _Run, wants_bf16
 from deftx.objectives import MaskedLM
 from deftx.optim import all_entries, parameters_of
 from deftx.settings import LanguageTraining, Phase
+from deftx.training import freeze_output
 
 BATCH, LENGTH, STEPS = 8, 128, 8
 PHASE = Phase(max_steps=STEPS + 1, batch_size=BATCH, learning_rate=1e-4)
@@ -56,11 +57,11 @@ def ours(scale: str, tied: bool, profiled: bool) -> float:
     config = configuration(scale)
     config.tie_word_embeddings = tied
     model: Any = XLMRobertaForMaskedLM(config)
+    recipe = LanguageTraining()
     if not tied:
-        model.get_output_embeddings().weight.requires_grad_(False)
+        freeze_output(model, recipe)
     data = blocks(config.vocab_size)
     objective = MaskedLM(Tokenizer(config.vocab_size), data, data[:1], 0.15)
-    recipe = LanguageTraining()
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
     entries = all_entries(model, parameters_of(model, base, recipe), objective.pieces())
     run = _Run(model, entries, objective, PHASE, 0, recipe)

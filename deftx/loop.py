@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -73,28 +73,32 @@ def fit(
     """
     run = _Run(model, entries, objective, phase, seed, recipe, pull)
     resumed = checkpoints.load(checkpoint) if checkpoint else None
+    first_process = run.processes.is_main_process
     if resumed:
         run.restore(*resumed)
-        print(f"continues from step {run.step} of {run.steps}", file=sys.stderr, flush=True)
+        if first_process:
+            print(f"continues from step {run.step} of {run.steps}", file=sys.stderr, flush=True)
     else:
         run.look()
     saved = logged = time.monotonic()
     started, first = saved, run.step
-    bar = tqdm(total=run.steps, initial=run.step, desc="train", unit="step", disable=None)
+    quiet = None if first_process else True
+    bar = tqdm(total=run.steps, initial=run.step, desc="train", unit="step", disable=quiet)
     with bar, _termination() as asked_to_stop:
         while run.step < run.steps:
             loss = run.advance()
             bar.update()
             now = time.monotonic()
-            if bar.disable and now - logged > LOG_SECONDS:
+            if bar.disable and first_process and now - logged > LOG_SECONDS:
                 logged = now
                 left = (now - started) / (run.step - first) * (run.steps - run.step)
                 print(f"step {run.step} of {run.steps}, loss {loss:.3f}, about {left:.0f} s left",
                       file=sys.stderr, flush=True)  # fmt: skip
-            stop = asked_to_stop() and run.step < run.steps
-            if checkpoint and (stop or now - saved > CHECKPOINT_SECONDS) and run.step < run.steps:
-                if is_first_process():
-                    checkpoints.save(checkpoint, *run.snapshot())
+            if run.step == run.steps:
+                break
+            stop = run.agreed(asked_to_stop())  # a signal reaches several processes in different steps
+            if checkpoint and first_process and (stop or now - saved > CHECKPOINT_SECONDS):
+                checkpoints.save(checkpoint, *run.snapshot())
                 saved = now
             if stop:
                 kept = "saved" if checkpoint else "lost"
@@ -134,7 +138,9 @@ class _Run:
         self.model, self.entries, self.objective = model, entries, objective
         self.phase, self.seed, self.recipe = phase, seed, recipe
         self.leaves = entries.leaves()
-        self.accelerator = Accelerator(mixed_precision="bf16" if wants_bf16(recipe.precision) else "no")
+        self.processes, self.half = processes(), wants_bf16(recipe.precision)
+        if recipe.precision == "bf16" and not self.half and self.processes.is_main_process:
+            print("this machine has no bf16 arithmetic; fp32 takes its place", file=sys.stderr, flush=True)
         self.optimizer = torch.optim.AdamW(_groups(self.leaves, phase), weight_decay=0.0, fused=True)
         self.pull = pull
         self.epoch, self.order = -1, list[list[int]]()
@@ -156,7 +162,7 @@ class _Run:
         value = self._backward(batch)
         if not math.isfinite(value):
             raise DeltaError(f"the loss is {value} at step {self.step}; lower the learning rate in the recipe")
-        if self.accelerator.num_processes > 1:
+        if self.processes.num_processes > 1:
             sum_gradients(self.leaves.values())
         if self.pull:
             self.entries.pull(self.pull)
@@ -173,25 +179,38 @@ class _Run:
     def _backward(self, batch: Batch) -> float:
         """Gradients of the mean loss of a batch, part by part; returns that loss. Every process takes its share."""
         count = max(1, len(batch["labels"]))
-        processes, this = self.accelerator.num_processes, self.accelerator.process_index
+        processes, this = self.processes.num_processes, self.processes.process_index
         if processes > 1:
             torch.manual_seed(step_seed(self.seed, self.step, this))  # dropout differs between processes
         examples = len(batch["input_ids"])
         first, end = examples * this // processes, examples * (this + 1) // processes
         size = self.phase.micro_batch_size or max(1, end - first)
-        value = torch.zeros((), device=self.accelerator.device)
+        value = torch.zeros((), dtype=torch.float64, device=self.processes.device)
         for begin in range(first, end, size):
             part = self.objective.part(batch, begin, min(begin + size, end))
-            with self.accelerator.autocast():
+            with self._autocast():
                 loss = self.objective.loss(self.model, self._on_device(part)) / count
-            self.accelerator.backward(loss)
+            loss.backward()
             value += loss.detach()
-        return float(self.accelerator.reduce(value, "sum"))
+        if processes > 1:
+            torch.distributed.all_reduce(value)
+        return float(value)
+
+    def agreed(self, here: bool) -> bool:
+        """Whether something holds in one of the processes; all of them must ask."""
+        if self.processes.num_processes == 1:
+            return here
+        holds = torch.tensor(here, dtype=torch.int32, device=self.processes.device)
+        torch.distributed.all_reduce(holds)
+        return bool(holds)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.half)
 
     def look(self) -> None:
         """Measure on held-out data, and remember the values if they are the best so far."""
         self.model.eval()
-        with self.accelerator.autocast():
+        with self._autocast():
             measures = self.objective.held_out(self.model)
         self.record.history.append({"step": self.step} | measures)
         if self.step == 0 or self.phase.keep == "last" or not measures:
@@ -256,7 +275,7 @@ class _Run:
             group["lr"] = group["peak"] * min(rising, falling, 1.0)
 
     def _on_device(self, batch: Batch) -> Batch:
-        return {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+        return {name: tensor.to(self.processes.device) for name, tensor in batch.items()}
 
 
 def _groups(leaves: Mapping[str, nn.Parameter], phase: Phase) -> list[dict[str, Any]]:
@@ -266,9 +285,9 @@ def _groups(leaves: Mapping[str, nn.Parameter], phase: Phase) -> list[dict[str, 
     return [group for group in groups if group["params"]]
 
 
-def is_first_process() -> bool:
-    """Whether this process is the one that writes files, of those training together."""
-    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+def processes() -> PartialState:
+    """The processes that train together (torchrun, accelerate launch): their number, this one's rank and device."""
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def step_seed(seed: int, step: int, process: int | None = None) -> int:
@@ -284,14 +303,10 @@ def token_count(batch: Batch) -> int:
 
 
 def wants_bf16(precision: str) -> bool:
-    """Whether to run the forward pass in bf16: asked for, and the hardware has it. Says so where it has not."""
+    """Whether to run the forward pass in bf16: asked for, and the hardware has it."""
     if precision != "bf16":
         return False
     if torch.cuda.is_available():
-        found = torch.cuda.is_bf16_supported()
-    else:
-        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        found = any(getattr(torch.cpu, name, lambda: False)() for name in names)
-    if not found:
-        print("this machine has no bf16 arithmetic; fp32 takes its place", file=sys.stderr, flush=True)
-    return found
+        return torch.cuda.is_bf16_supported()
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)

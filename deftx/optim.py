@@ -19,7 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 from deftx.lookups import TouchedRows, UsedRows, word_lookup
 from deftx.settings import Training
 
-NORM_CHUNK = 1 << 20  # entries whose float64 copies are summed together
+ROW = 1024  # entries of a vector whose norm is taken in float32
+
+
+WRAPPED = "deftx sums the gradients of several processes itself; do not wrap the model in DistributedDataParallel"
 
 
 class Entries(Protocol):
@@ -181,7 +184,7 @@ def parameters_of(model: Any, base: Mapping[str, nn.Parameter], recipe: Training
         TypeError: the model is wrapped in DistributedDataParallel.
     """
     if isinstance(model, DistributedDataParallel):
-        raise TypeError("deftx sums the gradients of several processes itself; do not wrap the model")
+        raise TypeError(WRAPPED)
     owned = {id(parameter) for parameter in base.values()}
     moving = ((name, p) for name, p in model.named_parameters() if id(p) not in owned and p.requires_grad)
     head = dict(moving)
@@ -205,9 +208,16 @@ def all_entries(model: Any, parameters: Parameters, pieces: Tensor) -> AllEntrie
 def masked_entries(model: Any, parameters: Parameters, mask: Mapping[str, Tensor]) -> MaskedEntries:
     """The entries of a mask move. Word embeddings that are a lookup alone give gradients of the rows in a batch."""
     entries = MaskedEntries(parameters.maskable, parameters.head, mask, parameters.looked_up)
+    model.base_model.register_forward_pre_hook(_refuse_wrapping)
     if parameters.looked_up in entries.mask:
         model.set_input_embeddings(TouchedRows(model.get_input_embeddings(), entries.receive_rows))
     return entries
+
+
+def _refuse_wrapping(*_: Any) -> None:
+    """A model may be wrapped after its entries were chosen: seen as soon as the wrapper runs it."""
+    if DistributedDataParallel._get_active_ddp_module() is not None:
+        raise TypeError(WRAPPED)
 
 
 def is_maskable(name: str, recipe: Training) -> bool:
@@ -219,18 +229,21 @@ def is_maskable(name: str, recipe: Training) -> bool:
 def clip(leaves: Iterable[nn.Parameter], limit: float) -> None:
     """Scale gradients down to a norm of `limit`.
 
-    The norm is summed in float64, so that its float32 value does not depend on where zeros lie: leaving out rows that
-    never move changes no bit of the result.
+    Norms of rows are float32 and their squares are summed in float64: rows of zeros change no bit of it, so leaving
+    out rows that never move gives the same result; and a float32 sum over a whole embedding would be off by percents.
     """
     moved = [leaf for leaf in leaves if leaf.grad is not None]
-    energy = sum(
-        torch.linalg.vector_norm(chunk, dtype=torch.float64).square()
-        for leaf in moved
-        if leaf.grad is not None
-        for chunk in leaf.grad.view(-1).split(NORM_CHUNK)
-    )
-    if moved:
-        nn.utils.clip_grads_with_norm_(moved, limit, torch.as_tensor(energy).sqrt().float())
+    norms = [torch.linalg.vector_norm(r, dim=1) for leaf in moved if leaf.grad is not None for r in _rows(leaf.grad)]
+    if moved and (norm := torch.cat(norms).double().square().sum().sqrt()) > limit:
+        nn.utils.clip_grads_with_norm_(moved, limit, norm.float())
+
+
+def _rows(gradient: Tensor) -> tuple[Tensor, ...]:
+    """A gradient as matrices; a vector is cut into rows, and what fills none is a row of its own."""
+    if gradient.ndim > 1:
+        return (gradient.flatten(1),)
+    whole = len(gradient) // ROW * ROW
+    return gradient[:whole].view(-1, ROW), gradient[None, whole:]
 
 
 def sum_gradients(leaves: Iterable[nn.Parameter]) -> None:

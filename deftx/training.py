@@ -7,7 +7,7 @@ seeded values in both phases and is stored in full; a masked-LM head is trained 
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from deftx import checkpoints, sft
 from deftx.algebra import add
 from deftx.datasets import check_labels
 from deftx.datasets import load as load_rows
-from deftx.errors import DeltaError
+from deftx.errors import DeltaError, VectorError
 from deftx.files import write_json
 from deftx.gradients import SummedGradients, summed_gradients
-from deftx.loop import Record, fit, is_first_process
+from deftx.loop import Record, fit, processes, wants_bf16
 from deftx.objectives import Classification, MaskedLM, Objective
 from deftx.optim import AllEntries, MaskedEntries, all_entries, masked_entries, parameters_of
 from deftx.provenance import code_of, threads, versions
@@ -76,8 +76,15 @@ def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining)
     )
     model = base_model.masked_lm(description, untied=recipe.output_embedding != "tied", seed=job.seed)
     if recipe.output_embedding == "frozen":
-        model.get_output_embeddings().weight.requires_grad_(False)
+        freeze_output(model, recipe)
     return _train(job, description, model, objective, recipe, {"train": train, "valid": valid}, None)
+
+
+def freeze_output(model: Any, recipe: Training) -> None:
+    """Freeze a masked-LM's output embedding. Under bf16 it is stored as what every forward pass would make of it."""
+    weight = model.get_output_embeddings().weight.requires_grad_(False)
+    if wants_bf16(recipe.precision):
+        weight.data = weight.data.bfloat16()
 
 
 def train_task(job: Job, train: Path, valid: Path, labels: Sequence[str], recipe: TaskTraining) -> Record:
@@ -108,8 +115,9 @@ def _train(
     data: dict[str, Path],
     labels: list[str] | None,
 ) -> Record:
+    process = processes()
     torch.set_num_threads(threads())
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(process.device)
     start = _add_start(job, description, base_model.encoder_parameters(model, description))
     pull = recipe.l1 / sum(p.numel() for p in model.parameters())
     entries = _entries(job, model, description, objective, recipe)
@@ -133,7 +141,7 @@ def _train(
     _check_room(job, entries)
     checkpoint = checkpoints.path_for(job.out, _fingerprint(metadata, job))
     record = fit(model, entries, objective, job.phase, job.seed, recipe, pull, checkpoint)
-    if not is_first_process():
+    if not process.is_main_process:
         return record
     head = {} if labels is None else {n: _numpy(p) for n, p in entries.head.items()}
     difference = {name: _numpy(values) for name, values in entries.difference().items()}
@@ -155,7 +163,7 @@ def _entries(
     """What the job moves. Nothing else keeps the model's parameters: of word embeddings only some rows may be left."""
     parameters = parameters_of(model, base_model.encoder_parameters(model, description), recipe)
     if job.kind == "sft":
-        return masked_entries(model, parameters, _mask(job, description))
+        return masked_entries(model, parameters, _mask(job, description, parameters.maskable))
     if job.kind == "gradient":
         return summed_gradients(model, parameters)
     return all_entries(model, parameters, objective.pieces())
@@ -171,10 +179,16 @@ def _add_start(job: Job, description: base_model.Description, base: dict[str, nn
     return [sha256_of(job.start)]
 
 
-def _mask(job: Job, description: base_model.Description) -> dict[str, Tensor]:
+def _mask(job: Job, description: base_model.Description, maskable: Container[str]) -> dict[str, Tensor]:
     assert job.mask is not None
     vector = sft.load(job.mask)
     sft.check_fits(vector.metadata, description.shapes, description.hash, job.mask, kinds=("mask",))
+    for name, positions in vector.positions.items():
+        if len(positions) and name not in maskable:
+            raise VectorError(
+                f"{job.mask} holds entries of {name}, which does not move in this training. "
+                "Take a mask of a training with the same objective and the same freeze_layer_norm"
+            )
     return {name: torch.from_numpy(positions) for name, positions in vector.positions.items()}
 
 
@@ -185,19 +199,21 @@ def _fingerprint(metadata: sft.Metadata, job: Job) -> dict[str, Any]:
 
 
 def _check_room(job: Job, entries: AllEntries | MaskedEntries | SummedGradients) -> None:
-    """Refuse to begin what the disk cannot hold: a result, and the checkpoint beside it (values, two moments).
+    """Refuse to begin what the disk cannot hold: a checkpoint (values, two moments), twice while one replaces another.
+
+    The result is smaller, and comes when there is one checkpoint left.
 
     Raises:
         DeltaError: named, with the room that is missing.
     """
-    numbers = sum(leaf.numel() for leaf in (*entries.leaves().values(), *entries.kept().values()))
-    copies = 1 + 3 + (job.phase.keep == "best")
-    needed = 4 * copies * numbers
+    leaves, kept = (sum(t.numel() for t in group.values()) for group in (entries.leaves(), entries.kept()))
+    checkpoint = (3 + (job.phase.keep == "best")) * leaves + kept
+    needed = 4 * 2 * checkpoint
     job.out.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(job.out.parent).free
     if free < needed:
         raise DeltaError(
-            f"{job.out.parent}: training needs {needed / 1e9:.2f} GB of disk (result and checkpoint), and "
+            f"{job.out.parent}: training needs {needed / 1e9:.2f} GB of disk (result and checkpoints), and "
             f"{free / 1e9:.2f} GB are free. Make room, or move results/ to a larger disk"
         )
 

@@ -231,3 +231,24 @@ def test_a_hundred_steps_of_a_transformer(pico_xlmr: Path, clipped: float) -> No
         elif "key.bias" not in name:
             change = (expected - start.get_parameter(name)).norm()
             assert (found - expected).norm() <= 1e-4 * change, name
+
+
+@given(st.integers(0, 1000), st.sampled_from([1, 7, 1024, 3000]), st.sampled_from([1e-3, 1.0, 1e9]))
+def test_clipping_scales_to_the_norm_of_all(seed: int, length: int, limit: float) -> None:
+    """Against float64; and rows of zeros change no bit."""
+    torch.manual_seed(seed)
+    gradients = torch.randn(5, 7), torch.randn(length), torch.tensor([0.5])
+    sparse = torch.zeros(50, 7)
+    sparse[::10] = gradients[0]
+    found = []
+    for first in (gradients[0], sparse):
+        leaves = [nn.Parameter(torch.zeros_like(g)) for g in (first, *gradients[1:])]
+        for leaf, gradient in zip(leaves, (first, *gradients[1:]), strict=True):
+            leaf.grad = gradient.clone()
+        clip([*leaves, nn.Parameter(torch.zeros(3))], limit)
+        found.append([leaf.grad for leaf in leaves])
+    norm = float(torch.cat([g.flatten().double() for g in gradients]).norm())
+    for gradient, clipped, among_zeros in zip(gradients, *found, strict=True):
+        assert clipped is not None and among_zeros is not None
+        torch.testing.assert_close(clipped, gradient * min(1.0, limit / norm))
+        assert torch.equal(clipped, among_zeros[::10] if among_zeros.shape != clipped.shape else among_zeros)

@@ -1,29 +1,44 @@
 """Several processes training together reach what one reaches; their gradients are summed by deftx alone."""
 
 import json
+import math
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pico
 import pytest
-from torch import nn
+import torch
+from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from deftx import base, sft, training
+from deftx import base, loop, sft, training
 from deftx.masks import build
-from deftx.optim import parameters_of
+from deftx.objectives import Batch
+from deftx.optim import masked_entries, parameters_of
 from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
 
 PHASE = Phase(max_steps=4, batch_size=7, learning_rate=1e-3)
 
 
 def train(base_json: Path, folder: Path, out: Path, kind: str, mask: Path | None) -> None:
-    """One training; what every process runs."""
+    """One training; what every process runs. Each of several must run its share of a batch, never a whole one."""
+    on_device = loop._Run._on_device
+
+    def watched(run: loop._Run, batch: Batch) -> Batch:
+        if run.step == 1 and os.environ.get("TERMINATED", "none") == os.environ.get("RANK"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        share = math.ceil(PHASE.batch_size / int(os.environ.get("WORLD_SIZE", "1")))
+        assert len(batch["input_ids"]) <= share, "a process trained on more than its share"
+        return on_device(run, batch)
+
+    loop._Run._on_device = watched  # type: ignore[method-assign]
     job = training.Job(base_json, PHASE, 0, out, mask)
     if kind == "language":
         recipe = LanguageTraining(block=16, precision="fp32", l1=0.1)
@@ -31,6 +46,7 @@ def train(base_json: Path, folder: Path, out: Path, kind: str, mask: Path | None
     else:
         settings = TaskTraining(max_length=16, precision="fp32", l1=0.1)
         training.train_task(job, folder / "train.csv", folder / "valid.csv", pico.LABELS, settings)
+    loop._Run._on_device = on_device  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -50,8 +66,11 @@ def still(tmp_path: Path, pico_xlmr: Path) -> Path:
     return tmp_path / "base.json"
 
 
-def together(jobs: list[list[Any]], count: int = 2) -> None:
-    """Run trainings one after the other in `count` processes at once."""
+def together(jobs: list[list[Any]], count: int = 2, terminated: int | None = None) -> list[str]:
+    """Run trainings one after the other in `count` processes at once; returns what each says.
+
+    The process `terminated` gets SIGTERM in its second step.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,6 +80,8 @@ def together(jobs: list[list[Any]], count: int = 2) -> None:
     )
     arguments = json.dumps([[str(x) if x else "" for x in job] for job in jobs])
     shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    if terminated is not None:
+        shared["TERMINATED"] = str(terminated)
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     running = [
         subprocess.Popen(
@@ -71,9 +92,9 @@ def together(jobs: list[list[Any]], count: int = 2) -> None:
         )
         for n in range(count)
     ]
-    for process in running:
-        errors = process.communicate(timeout=120)[1]
-        assert process.returncode == 0, errors
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert all((process.returncode == 0) is (terminated is None) for process in running), said
+    return said
 
 
 def difference(one: sft.Vector, other: sft.Vector, group: str) -> float:
@@ -100,9 +121,34 @@ def test_two_processes_reach_what_one_reaches(still: Path, tmp_path: Path) -> No
     assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*checkpoint"))
 
 
-def test_a_wrapped_model_is_refused() -> None:
+def test_sigterm_to_one_process_stops_all_of_them(still: Path, tmp_path: Path) -> None:
+    """In whatever step it comes; together again, they go on to the same bytes."""
+    job = [still, tmp_path, tmp_path / "stopped", "task", None]
+    errors = together([job], terminated=1)
+    assert all("StoppedError: stopped by SIGTERM after step 2 of 4, which is saved" in error for error in errors)
+    assert not (tmp_path / "stopped").exists() and len(list(tmp_path.glob(".stopped.*.checkpoint"))) == 1
+    together([job, [still, tmp_path, tmp_path / "whole", "task", None]])
+    assert (tmp_path / "stopped").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """A group of this process alone."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def test_a_wrapped_model_is_refused(pico_bert: Path, alone: None) -> None:
     """DistributedDataParallel would average dense gradients that the gathering has freed: zeros, in silence."""
-    model = object.__new__(DistributedDataParallel)
-    nn.Module.__init__(model)
+    model: Any = base.classifier(base.read(pico_bert), pico.LABELS, seed=0)
+    encoder = base.encoder_parameters(model, base.read(pico_bert))
     with pytest.raises(TypeError, match="do not wrap the model"):
-        parameters_of(model, {}, training.TaskTraining())
+        parameters_of(DistributedDataParallel(model), {}, training.TaskTraining())
+    mask = {name: torch.arange(p.numel()) for name, p in encoder.items()}
+    masked_entries(model, parameters_of(model, encoder, training.TaskTraining()), mask)
+    tokens = torch.full((2, 4), 5)
+    model(tokens)
+    wrapped = DistributedDataParallel(model)
+    with pytest.raises(TypeError, match="do not wrap the model"):
+        wrapped(tokens)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from deftx import base, gradients, loop, optim, sft, training
+from deftx.errors import VectorError
 from deftx.lookups import TouchedRows, UsedRows
 from deftx.masks import build
 from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
@@ -31,17 +32,19 @@ class Trainings:
         """Train and read what is left; `mask`, `start` and `seed` are the job's, all else belongs to the phase."""
         job = {key: changes.pop(key) for key in ("mask", "start", "seed", "gradients") if key in changes}
         settings = {
-            key: changes.pop(key) for key in ("output_embedding", "l1", "clip", "replacement") if key in changes
+            key: changes.pop(key)
+            for key in ("output_embedding", "l1", "clip", "replacement", "precision", "freeze_layer_norm")
+            if key in changes
         }
         phase = Phase(**{"max_steps": 3, "batch_size": 8, "learning_rate": 1e-3} | changes)
         path = self.folder / out
         wanted = training.Job(self.base, phase, job.pop("seed", 0), path, **job)
         if objective == "language":
-            recipe = LanguageTraining(block=16, precision="fp32", **settings)
+            recipe = LanguageTraining(**{"block": 16, "precision": "fp32"} | settings)
             training.train_language(wanted, *self.texts, recipe)
         else:
             training.train_task(
-                wanted, *self.rows, pico.LABELS, TaskTraining(max_length=16, precision="fp32", **settings)
+                wanted, *self.rows, pico.LABELS, TaskTraining(**{"max_length": 16, "precision": "fp32"} | settings)
             )
         return sft.load(path)
 
@@ -334,3 +337,20 @@ def test_the_record_says_what_was_trained(trainings: Trainings, monkeypatch: pyt
     assert [look["step"] for look in record["history"]] == [0, 2, 3]
     head = sum(value.size for value in delta.head.values())
     assert record["trained_parameters"] == delta.entries + head
+
+
+@pytest.mark.skipif(not loop.wants_bf16("bf16"), reason="needs bf16 arithmetic")
+def test_a_frozen_output_stored_in_bf16_changes_no_byte(both: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
+    both.train("language", "half", precision="bf16")
+    monkeypatch.setattr(training, "wants_bf16", lambda precision: False)
+    both.train("language", "whole", precision="bf16")
+    assert (both.folder / "half").read_bytes() == (both.folder / "whole").read_bytes()
+    assert (both.folder / "half.json").read_bytes() == (both.folder / "whole.json").read_bytes()
+
+
+def test_a_mask_of_what_does_not_move_is_refused(trainings: Trainings) -> None:
+    """A silent loss of entries otherwise: the mask was made where layer normalisation moved."""
+    trainings.train("language", "delta", freeze_layer_norm=False)
+    mask = trainings.select("delta", "mask", k=sum(d.size for d in sft.load(trainings.folder / "delta").dense.values()))
+    with pytest.raises(VectorError, match=r"holds entries of .*LayerNorm.*, which does not move in this training"):
+        trainings.train("language", "sft", mask=mask)
