@@ -5,6 +5,7 @@ Several trainings read one corpus (seeds, full and sparse phases, selections), a
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -62,8 +63,8 @@ class Mapped:
         return torch.from_numpy(self._dataset[list(numbers)]["pieces"])
 
 
-def cached(tokenizer: Any, corpus: Path, length: int, packed: bool) -> Mapped:
-    """Tokenised text of a corpus file; tokenised only if it never was.
+def cached(tokenizer: Any, corpus: Path, length: int, packed: bool) -> Tensor | Mapped:
+    """Tokenised text of a corpus file; tokenised only if it never was. Where nothing can be written, it is not kept.
 
     The file's name holds hashes of the corpus, of the tokenizer and of the cut, so none is ever taken for another; it
     is written under a temporary name, so trainings that begin together do not meet. Those of an earlier text go.
@@ -72,6 +73,8 @@ def cached(tokenizer: Any, corpus: Path, length: int, packed: bool) -> Mapped:
     cut = hashlib.sha256(f"{_identity(tokenizer)} {length} {packed}".encode()).hexdigest()[:16]
     place = corpus.with_name(f".{corpus.name}.{text}.{cut}.arrow")
     if not place.is_file():
+        if not os.access(corpus.parent, os.W_OK):
+            return examples(tokenizer, read_text(corpus).splitlines(), length, packed)
         for old in corpus.parent.glob(f".{corpus.name}.*.arrow"):
             if text not in old.name:
                 old.unlink(missing_ok=True)

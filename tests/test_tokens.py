@@ -55,3 +55,11 @@ def test_text_is_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     pico.text(corpus, 50, seed=3)
     assert len(cached(TOKENIZER, corpus, 8, False)) == 50
     assert len(list(tmp_path.glob(".text.txt.*.arrow"))) == 1, "what belongs to the earlier text is gone"
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = pico.text(tmp_path / "text.txt")
+    monkeypatch.setattr(tokens.os, "access", lambda path, mode: False)
+    found = cached(TOKENIZER, corpus, 16, True)
+    assert torch.equal(found[:], examples(TOKENIZER, pico.sentences(40), 16, True))
+    assert [p.name for p in tmp_path.iterdir()] == ["text.txt"]
