@@ -1,7 +1,6 @@
 """What all benchmarks share: rows of a table, paired timings, and the peak memory of whole processes."""
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -59,8 +58,12 @@ def paired(ours: Callable[[], Any], reference: Callable[[], Any], repeats: int =
 
 
 def peak_mb() -> float:
-    """Largest resident memory of this process so far, in MB (2**20 bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Largest resident memory of this process so far, in MB (2**20 bytes).
+
+    Not from getrusage: that keeps what the process was before it became this program, a copy of its parent.
+    """
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
 
 
 def child(module: str, *arguments: str) -> Any:

@@ -50,16 +50,26 @@ def largest(delta: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:
         for name, tensor in delta.items():  # names the parameter, if one is the reason
             check_finite(tensor, name)
         raise
-    return {name: _picked(tensor.flatten(), below) for name, tensor in delta.items()}
+    picked: dict[str, Tensor] = {}
+    for name, tensor in delta.items():
+        picked[name] = _picked(tensor.flatten(), below, k)
+        k -= len(picked[name])
+    return picked
 
 
-def _picked(flat: Tensor, below: Cut) -> Tensor:
-    """Indices of the picked entries; pieces wait as int32, so that the result is never held twice."""
-    pieces = [below.picked(chunk).nonzero().flatten().int() for chunk in flat.split(CHUNK)]
-    indices = torch.empty(sum(map(len, pieces)), dtype=torch.int64)
-    for number, place in enumerate(indices.split([len(piece) for piece in pieces])):
-        place.copy_(pieces[number]).add_(number * CHUNK)
-    return indices
+def _picked(flat: Tensor, below: Cut, room: int) -> Tensor:
+    """Indices of the picked entries, at most `room`.
+
+    They are written where they stay: memory that is asked for and not touched costs nothing, while small pieces kept
+    between large temporary ones would hold those in the heap.
+    """
+    indices = torch.empty(min(room, len(flat)), dtype=torch.int64)
+    filled = 0
+    for number, chunk in enumerate(flat.split(CHUNK)):
+        found = below.picked(chunk).nonzero().flatten()
+        torch.add(found, number * CHUNK, out=indices[filled : filled + len(found)])
+        filled += len(found)
+    return indices[:filled]
 
 
 class Stored(Mapping[str, Tensor]):
