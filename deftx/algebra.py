@@ -117,7 +117,7 @@ def _add_entries(entries: Sequence[tuple[Floats, Positions, Floats]], weight: fl
         flat, positions, values = entries[n]
         moved = np.empty(CHUNK, np.float32)
         for at in range(begin, min(begin + PART, len(values)), CHUNK):
-            here = slice(at, at + CHUNK)
+            here = slice(at, min(at + CHUNK, begin + PART))
             where, old, new = positions[here], kept[n][here], moved[: len(values[here])]
             flat.take(where, out=old, mode="clip")  # in range already; the default copies once more
             np.multiply(values[here], np.float32(weight), out=new)
