@@ -136,7 +136,7 @@ def algebra_rows(one: sft.Vector, other: sft.Vector) -> list[Row]:
         for name, values in before.items():
             state[name].view(-1)[entries[name][0]] = values
 
-    apply = paired(lambda: algebra.apply(state, one, 1.0), assign, REPEATS)
+    apply = paired(lambda: algebra.apply(state, one, 1.0), assign, 3 * REPEATS)
     restore()
     undo = paired(there_and_back, by_subtraction, REPEATS)
     restore()
