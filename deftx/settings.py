@@ -22,6 +22,8 @@ def _is_name(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_is_name)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Conflicts = Literal["sum", "ties", "drop-overlap"]
+"""What happens to entries that several vectors of a sum move (`deftx.conflicts`)."""
 
 
 class Strict(BaseModel):
