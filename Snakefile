@@ -10,7 +10,8 @@
 #   pruned/…                                            as sfts: the denoised delta at the mask, not trained again
 #   composed/{method}/{task}/{lang}/seed{n}.json        recipe of base + task vector + language vector
 #   scores/…, predictions/…                             the same names: measures (json), every prediction (csv)
-#   tables/, figures/                                   what goes into a paper
+#   tables/, figures/                                   what goes into a paper; always under results/{experiment}/, also
+#                                                       where the rest is shared with another experiment (`root`)
 #
 # {selection}  how a mask is chosen, by its name in the configuration
 # {start}      where a task's training starts: `base`; {selection}-{lang}, the base plus that language's vector; or
@@ -48,6 +49,6 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
-        rules.figures.output,
+        rules.sweeps.output if EXPERIMENT.sweeps else rules.figures.output,
     message:
-        f"{EXPERIMENT.name} is complete: {ROOT}/tables and {ROOT}/figures"
+        f"{EXPERIMENT.name} is complete: {REPORT}/tables and {REPORT}/figures"

@@ -391,6 +391,19 @@ def figures(
     figure_stage.build(tables, dict(map(_named, reports or [])), dict(map(_named, overlaps or [])), out)
 
 
+@verb
+def sweeps(
+    scores: Annotated[Path, typer.Argument(help="The table scores.csv.")],
+    settings: Settings,
+    out: Annotated[Path, typer.Option(help="Figure to write, without its ending.")],
+) -> None:
+    """Draw scores against the knobs that methods differ in."""
+    from deftx import sweeps as sweep_stage
+    from deftx.settings import Sweep
+
+    sweep_stage.build(scores, parsed(dict[str, Sweep], settings), out)
+
+
 def _named(entry: str) -> tuple[str, Path]:
     name, _, path = entry.partition("=")
     return name, Path(path)

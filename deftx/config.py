@@ -23,6 +23,7 @@ from deftx.settings import (
     Name,
     Phase,
     Strict,
+    Sweep,
     TaskTraining,
 )
 from deftx.testbed import Family, Variety
@@ -210,26 +211,6 @@ class Seeds(Strict):
     def language_seed(self, task_seed: int) -> int:
         """The language seed paired with a task seed."""
         return dict(zip(self.task, self.language * len(self.task), strict=False))[task_seed]
-
-
-class Sweep(Strict):
-    """Methods that differ in one knob, for a figure of the score against it."""
-
-    title: str
-    """What is varied, for the axis."""
-    at: Annotated[tuple[int | float | str, ...], Field(min_length=1)]
-    """Values of the knob, in the order of the axis."""
-    series: Annotated[dict[str, tuple[Name, ...]], Field(min_length=1)]
-    """Lines of the figure by title: a method for each value."""
-    beside: tuple[Name, ...] = ()
-    """Methods without the knob, drawn across."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Sweep":
-        for title, methods in self.series.items():
-            if len(methods) != len(self.at):
-                raise ValueError(f"the series {title!r} names {len(methods)} methods for {len(self.at)} values")
-        return self
 
 
 class Recipe(Strict):

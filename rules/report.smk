@@ -91,3 +91,28 @@ rule figures:
         "figures"
     shell:
         "deftx figures {params.tables} {params.reports} {params.overlaps} --out {params.out} 2> {log}"
+
+
+rule sweeps:
+    input:
+        rules.tables.output.scores,
+    output:
+        expand(f"{REPORT}/figures/sweeps.{{form}}", form=["svg", "pdf", "png"]),
+    log:
+        f"{REPORT}/logs/sweeps.log",
+    benchmark:
+        f"{REPORT}/benchmarks/sweeps.jsonl"
+    conda:
+        "../envs/deftx.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="30m",
+    params:
+        settings=as_json({name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}),
+        out=f"{REPORT}/figures/sweeps",
+        code=code_of("deftx.sweeps"),
+    message:
+        "figures of scores against knobs"
+    shell:
+        "deftx sweeps {input} --settings {params.settings} --out {params.out} 2> {log}"
