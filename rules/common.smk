@@ -106,7 +106,8 @@ FORMS = {"dense": "deltas", "sft": "sfts", "pruned": "pruned"}
 
 def module_of(kind: str, form: str, selection: str | None, where: str) -> str:
     """The file of a language or task module, below the root and without ending."""
-    return "/".join([FORMS[form], kind, *([selection] if form != "dense" else []), where])
+    below = where if form == "dense" else f"{selection}/{where}"
+    return f"{FORMS[form]}/{kind}/{below}"
 
 
 def start_of(method, task, lang) -> str:

@@ -46,7 +46,7 @@ rule tables:
         mem_mb=2000,
         runtime="30m",
     params:
-        results=ROOT,
+        results=lambda wildcards, input: str(Path(input.predictions[0]).parents[4]),
         plan=as_json(plan()),
         out=subpath(output.scores, parent=True),
         code=code_of("deftx.tables"),
@@ -110,7 +110,7 @@ rule sweeps:
         runtime="30m",
     params:
         settings=as_json({name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}),
-        out=f"{REPORT}/figures/sweeps",
+        out=subpath(output[0], strip_suffix=".svg"),
         code=code_of("deftx.sweeps"),
     message:
         "figures of scores against knobs"
