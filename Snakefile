@@ -7,12 +7,15 @@
 #   deltas/task/{task}/{start}/seed{n}.safetensors      full fine-tuning on a task, minus its start
 #   gradients/…                                         as deltas: summed gradients, for selections by them
 #   masks/…, sfts/…                                     the same names below {kind}/{selection}: masks, sparse vectors
+#   pruned/…                                            as sfts: the denoised delta at the mask, not trained again
 #   composed/{method}/{task}/{lang}/seed{n}.json        recipe of base + task vector + language vector
 #   scores/…, predictions/…                             the same names: measures (json), every prediction (csv)
-#   tables/, figures/                                   what goes into a paper
+#   tables/, figures/                                   what goes into a paper; always under results/{experiment}/, also
+#                                                       where the rest is shared with another experiment (`root`)
 #
 # {selection}  how a mask is chosen, by its name in the configuration
-# {start}      where a task's training starts: `base`, or {selection}-{lang}, the base plus that language's vector
+# {start}      where a task's training starts: `base`; {selection}-{lang}, the base plus that language's vector; or
+#              mlm-{lang}, the base plus that language's dense delta
 # {n}          the seed; a task's vectors pair with the language seed at the same position
 #
 # Other experiments: snakemake --cores all --configfile config/nusax-cpu.yaml
@@ -31,6 +34,7 @@ include: "rules/full.smk"
 include: "rules/gradients.smk"
 include: "rules/masks.smk"
 include: "rules/sft.smk"
+include: "rules/prune.smk"
 include: "rules/compose.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
@@ -45,6 +49,6 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
-        rules.figures.output,
+        rules.sweeps.output if EXPERIMENT.sweeps else rules.figures.output,
     message:
-        f"{EXPERIMENT.name} is complete: {ROOT}/tables and {ROOT}/figures"
+        f"{EXPERIMENT.name} is complete: {REPORT}/tables and {REPORT}/figures"

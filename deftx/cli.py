@@ -45,7 +45,7 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
             print(f"error: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
             raise typer.Exit(1) from None
 
-    return app.command(name=function.__name__.strip("_"))(run)
+    return app.command(name=function.__name__.strip("_").replace("_", "-"))(run)
 
 
 def parsed(kind: Any, settings: str) -> Any:
@@ -232,6 +232,31 @@ def mask(
     masks.build(delta, parsed(Denoising, selection), _budget(k), out, report)
 
 
+@verb
+def random_mask(
+    delta: Annotated[Path, typer.Argument(help="The delta whose entries may be drawn.")],
+    k: Annotated[str, typer.Option(help="Entries to draw: a number, or with a decimal point a share.")],
+    out: Out,
+    report: Annotated[Path, typer.Option(help="JSON with entries drawn per parameter.")],
+) -> None:
+    """Draw a mask at random, as a control for what is chosen."""
+    from deftx import random_masks
+
+    random_masks.build(delta, _budget(k), out, report)
+
+
+@verb
+def prune(
+    delta: Annotated[Path, typer.Argument(help="The delta of a full fine-tuning.")],
+    mask: Annotated[Path, typer.Option(help="A mask that was selected from it.")],
+    out: Out,
+) -> None:
+    """Take the denoised delta itself at its mask, without training again."""
+    from deftx import pruning
+
+    pruning.build(delta, mask, out)
+
+
 def _budget(k: str) -> int | float:
     from pydantic import TypeAdapter, ValidationError
 
@@ -254,12 +279,16 @@ def compose(
     base: Base,
     out: Out,
     write: Annotated[Path | None, typer.Option(help="Store the sum of the vectors as an SFT, too.")] = None,
+    conflicts: Annotated[str, typer.Option(help="Entries several vectors move: sum, ties or drop-overlap.")] = "sum",
+    note: Annotated[str | None, typer.Option(help="What a reader must know of the model, for its recipe.")] = None,
 ) -> None:
     """Write the recipe of a composed model: base plus weighted vectors."""
     from deftx import base as base_model
     from deftx import composition
+    from deftx.settings import Conflicts
 
-    composition.compose([_weighted(v) for v in vectors], base_model.read(base), out, write)
+    terms = [_weighted(v) for v in vectors]
+    composition.compose(terms, base_model.read(base), out, write, parsed(Conflicts, conflicts), note)
 
 
 def _weighted(vector: str) -> tuple[Path, float]:
@@ -360,6 +389,19 @@ def figures(
     from deftx import figures as figure_stage
 
     figure_stage.build(tables, dict(map(_named, reports or [])), dict(map(_named, overlaps or [])), out)
+
+
+@verb
+def sweeps(
+    scores: Annotated[Path, typer.Argument(help="The table scores.csv.")],
+    settings: Settings,
+    out: Annotated[Path, typer.Option(help="Figure to write, without its ending.")],
+) -> None:
+    """Draw scores against the knobs that methods differ in."""
+    from deftx import sweeps as sweep_stage
+    from deftx.settings import Sweep
+
+    sweep_stage.build(scores, parsed(dict[str, Sweep], settings), out)
 
 
 def _named(entry: str) -> tuple[str, Path]:

@@ -1,7 +1,8 @@
 """Composition: a model is the base plus weighted vectors, summed in float32 in a fixed order.
 
 theta = theta_0 + w_task phi_task + w_language phi_language (Ansell et al. 2022, section 3.2). The order is part
-of the recipe, because float addition is not associative.
+of the recipe, because float addition is not associative; so is the rule for entries that several vectors move
+(`deftx.conflicts`).
 """
 
 import json
@@ -10,15 +11,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deftx import algebra, sft
+from deftx import algebra, conflicts, sft
 from deftx.base import Description
 from deftx.errors import VectorError
 from deftx.files import write_json
+from deftx.settings import Conflicts
 from deftx.sources import sha256_of
 
 
@@ -37,14 +39,23 @@ class Recipe:
 
     base: str
     terms: tuple[Term, ...]
+    conflicts: Conflicts = "sum"
+    note: str | None = None
+    """What a reader must know of it, such as that a vector is missing."""
 
 
 def compose(
-    terms: Sequence[tuple[Path, float]], description: Description, out: Path, write: Path | None = None
+    terms: Sequence[tuple[Path, float]],
+    description: Description,
+    out: Path,
+    write: Path | None = None,
+    rule: Conflicts = "sum",
+    note: str | None = None,
 ) -> Recipe:
     """Check that vectors fit the base and one another, and write the recipe of their sum with its statistics.
 
-    With `write` the sum itself is stored there too, as an SFT (`algebra.sum_of`).
+    With `write` the sum itself is stored there too, as an SFT (`algebra.sum_of`). The recipe lists for each vector the
+    entries it holds, and those it adds once conflicts are resolved.
 
     Raises:
         VectorError: a vector is damaged or made for another base, several carry a head, or a weight is no number.
@@ -59,15 +70,20 @@ def compose(
     heads = [str(path) for (path, _), vector in zip(terms, vectors, strict=True) if vector.head]
     if len(heads) > 1:
         raise VectorError(f"several vectors carry a head ({', '.join(heads)}); compose at most one task vector")
+    resolved = conflicts.resolve([(v, weight) for v, (_, weight) in zip(vectors, terms, strict=True)], rule)
     if write is not None:
-        sft.save(algebra.sum_of([(v, weight) for v, (_, weight) in zip(vectors, terms, strict=True)]), write)
-    recipe = Recipe(description.hash, tuple(Term(path, weight, sha256_of(path)) for path, weight in terms))
+        sft.save(algebra.sum_of(resolved), write)
+    named = tuple(Term(path, weight, sha256_of(path)) for path, weight in terms)
+    recipe = Recipe(description.hash, named, rule, note)
     write_json(
         out,
         {
             "base": recipe.base,
             "terms": [asdict(t) | {"path": os.path.relpath(t.path, out.parent)} for t in recipe.terms],
+            "conflicts": recipe.conflicts,
+            "note": recipe.note,
             "entries": [vector.entries for vector in vectors],
+            "added": [_added(vector) for vector, _ in resolved],
             "overlap": overlap(vectors[0], vectors[1]) if len(vectors) == 2 else None,
         },
     )
@@ -85,13 +101,16 @@ def read(path: Path) -> Recipe:
         terms = tuple(
             Term(Path(os.path.normpath(path.parent / t["path"])), t["weight"], t["sha256"]) for t in content["terms"]
         )
-        return Recipe(content["base"], terms)
+        rule = content.get("conflicts", "sum")
+        if rule not in get_args(Conflicts):
+            raise ValueError(f"it resolves conflicts by {rule!r}, which this version does not know")
+        return Recipe(content["base"], terms, rule, content.get("note"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VectorError(f"{path} is not the recipe of a composed model ({error}); run snakemake") from None
 
 
 def load_terms(recipe: Recipe, description: Description) -> list[tuple[sft.Vector, float]]:
-    """The vectors of a recipe with their weights, checked to be the ones it was made of.
+    """The vectors of a recipe with their weights, conflicts resolved, checked to be the ones it was made of.
 
     Raises:
         VectorError: the base or a vector has changed since.
@@ -107,7 +126,7 @@ def load_terms(recipe: Recipe, description: Description) -> list[tuple[sft.Vecto
         if sha256_of(term.path) != term.sha256:
             raise VectorError(f"{term.path} has changed since the model was composed; compose it again")
         loaded.append((vector, term.weight))
-    return loaded
+    return conflicts.resolve(loaded, recipe.conflicts)
 
 
 def overlap(one: sft.Vector, other: sft.Vector) -> dict[str, float]:
@@ -142,6 +161,11 @@ def _entries(vector: sft.Vector, name: str) -> tuple[NDArray[np.int64], NDArray[
         return vector.positions[name], vector.values[name]
     dense: NDArray[Any] = vector.full(name).ravel() if name in vector.dense else np.empty(0, np.float32)
     return np.flatnonzero(dense), dense[dense != 0]
+
+
+def _added(vector: sft.Vector) -> int:
+    """Number of base entries a vector adds something to."""
+    return int(sum(np.count_nonzero(part) for part in (*vector.values.values(), *vector.dense.values())))
 
 
 def _norm(vector: sft.Vector) -> float:

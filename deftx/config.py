@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from deftx.errors import ConfigError
 from deftx.settings import (
     Base,
+    Conflicts,
     Corpus,
     DatasetSettings,
     Denoising,
@@ -22,6 +23,7 @@ from deftx.settings import (
     Name,
     Phase,
     Strict,
+    Sweep,
     TaskTraining,
 )
 from deftx.testbed import Family, Variety
@@ -116,11 +118,17 @@ class Budgets(Strict):
 class Selection(Denoising):
     """How a mask is chosen."""
 
-    select: Literal["full-fine-tuning", "accumulated-gradient"] = "full-fine-tuning"
+    select: Literal["full-fine-tuning", "accumulated-gradient", "random"] = "full-fine-tuning"
     """What is ranked: the delta of a full fine-tuning, or the sum of gradients over `recipe.*.gradients`, which needs
-    far less memory (docs/performance.md compares them)."""
+    far less memory (docs/performance.md compares them). `random` ranks nothing: the entries are drawn, as a control."""
     k: Budgets
     """Sizes of the masks."""
+
+    @model_validator(mode="after")
+    def _nothing_to_denoise(self) -> "Selection":
+        if self.select == "random" and self.rank != "none":
+            raise ValueError("entries drawn at random have no rank; leave `rank` out")
+        return self
 
 
 class Weights(Strict):
@@ -137,27 +145,51 @@ class Method(Strict):
 
     title: str | None = None
     """Name in tables and figures."""
-    task: Literal["dense", "sft"] = "sft"
-    """The task module: the full fine-tuning's delta, or a sparse vector."""
-    language: Literal["none", "sft"] = "sft"
-    """The language module: none, or a sparse vector of the target language."""
+    task: Literal["dense", "sft", "pruned"] = "sft"
+    """The task module: the full fine-tuning's delta, a sparse vector, or without a second training what the denoised
+    delta holds at the mask."""
+    language: Literal["none", "dense", "sft", "pruned"] = "sft"
+    """The language module of the target language: none, or as for `task`."""
     selection: Name | None = None
     """Selection of the sparse vectors."""
     source_adaptation: bool | None = None
     """Train the task on top of the source language's vector; by default where there is a language module."""
+    start_selection: Name | None = None
+    """Selection of that vector, where it is not the method's own: holds the task's start fixed while others vary."""
+    target_adaptation: bool = False
+    """Train the task anew for each language, on top of that language's vector, in place of the source's."""
+    swap: bool = True
+    """Put the target's language module in the place of the source's; `false` keeps the source's, as a control."""
     weights: Weights = Weights()
     """Weights in the sum; trains nothing anew."""
+    conflicts: Conflicts = "sum"
+    """Entries that both vectors move: `sum` adds both; `ties` adds those of the elected sign (TIES-Merging's election);
+    `drop-overlap` adds neither. Trains nothing anew."""
 
     @model_validator(mode="after")
     def _selected(self) -> "Method":
-        if self.selection is None and (self.task == "sft" or self.language == "sft" or self.source_adaptation):
+        sparse = {"sft", "pruned"} & {self.task, self.language}
+        if self.selection is None and (sparse or (self.adapts_source and not self.start_selection and not self.dense)):
             raise ValueError("a method with a sparse vector, also of the source language, names its selection")
+        if self.language == "none" and (self.target_adaptation or not self.swap):
+            raise ValueError("target_adaptation and swap are about a language module; this method has none")
+        if self.target_adaptation and (self.source_adaptation or self.start_selection or not self.swap):
+            raise ValueError("with target_adaptation no source language takes part; leave what is about it out")
+        if self.start_selection and not self.adapts_source:
+            raise ValueError("start_selection names a vector of the source language, which this method does not use")
         return self
+
+    @property
+    def dense(self) -> bool:
+        """Whether the language module is the full fine-tuning's delta."""
+        return self.language == "dense"
 
     @property
     def adapts_source(self) -> bool:
         """Whether the task is trained on top of the source language's vector."""
-        return self.language != "none" if self.source_adaptation is None else self.source_adaptation
+        if self.source_adaptation is not None:
+            return self.source_adaptation
+        return self.language != "none" and not self.target_adaptation
 
 
 class Seeds(Strict):
@@ -196,7 +228,8 @@ class Experiment(Strict):
     name: Name
     """Results lie under results/{name}/."""
     root: str | None = None
-    """Folder of the results where it is not results/{name}, to share those of another experiment."""
+    """Folder of the results where it is not results/{name}, to share those of another experiment; tables and figures
+    lie under results/{name} all the same."""
     base: Base
     """The pretrained encoder."""
     testbed: Family | None = None
@@ -213,6 +246,8 @@ class Experiment(Strict):
     """Ways to choose a mask, by name."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """Methods by name, in the order of tables and figures."""
+    sweeps: dict[Name, Sweep] = {}  # noqa: RUF012
+    """Figures of the score against a knob, by name; with any, they take the place of the other figures."""
     seeds: Seeds = Seeds()
     """Seeds."""
 
@@ -227,12 +262,29 @@ class Experiment(Strict):
         """Where the results lie."""
         return self.root or f"results/{self.name}"
 
+    @property
+    def report_folder(self) -> str:
+        """Where tables and figures lie: never among those of another experiment."""
+        return f"results/{self.name}"
+
+    def has_text(self, language: str) -> bool:
+        """Whether there is text to train a vector of a language on."""
+        return bool(self.languages[language].corpus or self.languages[language].testbed)
+
 
 def _inconsistencies(experiment: Experiment) -> Iterator[str]:
     """Names that lead nowhere, one message each."""
     for name, method in experiment.methods.items():
-        if method.selection is not None and method.selection not in experiment.selections:
-            yield f"methods.{name}: there is no selection {method.selection!r} (known: {_known(experiment.selections)})"
+        for wanted in (method.selection, method.start_selection):
+            if wanted is not None and wanted not in experiment.selections:
+                yield f"methods.{name}: there is no selection {wanted!r} (known: {_known(experiment.selections)})"
+        yield from _unprunable(name, method, experiment)
+    if "mlm" in experiment.selections:
+        yield "selections.mlm: this name is taken, for tasks that start from a language's dense delta; choose another"
+    for name, sweep in experiment.sweeps.items():
+        for method_name in (*sweep.beside, *(m for methods in sweep.series.values() for m in methods)):
+            if method_name not in experiment.methods:
+                yield f"sweeps.{name}: there is no method {method_name!r}"
     recipes: dict[str, LanguageRecipe | TaskRecipe] = {
         "language": experiment.recipe.language,
         "task": experiment.recipe.task,
@@ -282,12 +334,21 @@ def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Ite
     for code in task.targets:
         if code not in experiment.datasets[task.test].languages:
             yield f"{where}: dataset {task.test} does not hold the target language {code}"
-    methods = experiment.methods.values()
-    needed = {code for code in task.targets if any(m.language == "sft" for m in methods)}
-    needed |= {task.source for m in methods if m.adapts_source}
-    for code in sorted(needed):
-        if not (experiment.languages[code].corpus or experiment.languages[code].testbed):
-            yield f"languages.{code}: a method with language vectors needs its corpus"
+    for name, method in experiment.methods.items() if not experiment.has_text(task.source) else ():
+        if method.adapts_source:
+            yield (
+                f"methods.{name}: {where} cannot be trained on top of the vector of its source language {task.source}, "
+                f"which has no text; give languages.{task.source} a corpus, or set source_adaptation: false"
+            )
+
+
+def _unprunable(name: str, method: Method, experiment: Experiment) -> Iterator[str]:
+    selection = experiment.selections.get(method.selection or "")
+    if "pruned" in (method.task, method.language) and selection and selection.select == "accumulated-gradient":
+        yield (
+            f"methods.{name}: a pruned vector holds values of a full fine-tuning's delta, but the selection "
+            f"{method.selection} ranks summed gradients; name another selection"
+        )
 
 
 def _known(names: Mapping[str, Any]) -> str:

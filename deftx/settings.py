@@ -22,6 +22,8 @@ def _is_name(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_is_name)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Conflicts = Literal["sum", "ties", "drop-overlap"]
+"""What happens to entries that several vectors of a sum move (`deftx.conflicts`)."""
 
 
 class Strict(BaseModel):
@@ -260,4 +262,24 @@ class Base(Strict):
     def _one(self) -> "Base":
         if (self.model is None) == (self.pretrain is None):
             raise ValueError("base needs either `model` or `pretrain`")
+        return self
+
+
+class Sweep(Strict):
+    """Methods that differ in one knob, for a figure of the score against it."""
+
+    title: str
+    """What is varied, for the axis."""
+    at: Annotated[tuple[int | float | str, ...], Field(min_length=1)]
+    """Values of the knob, in the order of the axis."""
+    series: Annotated[dict[str, tuple[Name, ...]], Field(min_length=1)]
+    """Lines of the figure by title: a method for each value."""
+    beside: tuple[Name, ...] = ()
+    """Methods without the knob, drawn across."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Sweep":
+        for title, methods in self.series.items():
+            if len(methods) != len(self.at):
+                raise ValueError(f"the series {title!r} names {len(methods)} methods for {len(self.at)} values")
         return self

@@ -14,6 +14,7 @@ from deftx.errors import DatasetError
 from deftx.files import write_text
 
 MEAN = "mean"
+LACKING = "no language vector"
 
 
 class TaskPlan(BaseModel):
@@ -39,6 +40,8 @@ class Plan(BaseModel):
     languages: dict[str, str]
     """Names by language."""
     seeds: tuple[int, ...]
+    lacking: dict[str, dict[str, tuple[str, ...]]] = {}
+    """Languages scored without a vector, by method that adds one and task: there is no text of them."""
     vectors: tuple[str, ...] = ()
     """Trained deltas and SFTs, as their files' names below the results without the ending."""
     metric: Literal["macro_f1", "accuracy"] = "macro_f1"
@@ -129,6 +132,7 @@ def _scores(
                     "seeds": len(by_seed),
                     "items": len(some[0].gold),
                     "metric": plan.metric,
+                    "note": LACKING if language in plan.lacking.get(method, {}).get(name, ()) else "",
                 }
             )
     return rows
@@ -243,7 +247,7 @@ def _heading(column: str, task: TaskPlan, plan: Plan) -> str:
 
 def _cell(row: Any, gap: str, plus_minus: str, dash: str, interval: bool = True) -> str:
     spread = f" {plus_minus} {row['sd']:.1f}" if row["seeds"] > 1 else ""
-    star = "*" if row["p"] < 0.05 else ""
+    star = ("*" if row["p"] < 0.05 else "") + ("\N{DAGGER}" if row["note"] == LACKING else "")
     limits = f"{gap}[{row['low']:.1f}{dash}{row['high']:.1f}]" if interval else ""
     return f"{row['score']:.1f}{star}{spread}{limits}"
 
@@ -258,7 +262,12 @@ def _note(table: pd.DataFrame, plan: Plan) -> str:
         if plan.reference in plan.methods
         else ""
     )
-    return f"{name} in percent, {spread}; in brackets the 95 % bootstrap interval over {items} test items.{test}"
+    lacking = (
+        f" \N{DAGGER}: {LACKING}, as there is no text of the language." if (table["note"] == LACKING).any() else ""
+    )
+    return (
+        f"{name} in percent, {spread}; in brackets the 95 % bootstrap interval over {items} test items.{test}{lacking}"
+    )
 
 
 def _escaped(text: str) -> str:

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from shlex import quote
 
@@ -31,6 +32,7 @@ def experiment() -> Experiment:
 
 EXPERIMENT = experiment()
 ROOT = EXPERIMENT.folder
+REPORT = EXPERIMENT.report_folder
 # A tiny model is fastest on one thread, two jobs at a time; a real one on half the cores.
 TRAIN_THREADS = 1 if EXPERIMENT.base.pretrain else max(1, (workflow.cores or 2) // 2)
 TRAIN_MB = 2000 if EXPERIMENT.base.pretrain else 8000
@@ -98,19 +100,44 @@ def splits_of(name: str, lang: str) -> list[str]:
     return [f"{ROOT}/datasets/{name}/{lang}/{split}.csv" for split in splits]
 
 
-def start_of(method, task) -> str:
-    """The name of the start of a method's task training."""
-    return f"{method.selection}-{task.source}" if method.adapts_source else "base"
+FORMS = {"dense": "deltas", "sft": "sfts", "pruned": "pruned"}
+"""Folder of each form of module."""
+
+
+def module_of(kind: str, form: str, selection: str | None, where: str) -> str:
+    """The file of a language or task module, below the root and without ending."""
+    below = where if form == "dense" else f"{selection}/{where}"
+    return f"{FORMS[form]}/{kind}/{below}"
+
+
+def start_of(method, task, lang) -> str:
+    """The name of the start of a method's task training, where the language `lang` is scored."""
+    adapted = lang if method.target_adaptation else task.source if method.adapts_source else None
+    if adapted is None or not EXPERIMENT.has_text(adapted):
+        return "base"
+    selection = method.start_selection or ("mlm" if method.dense else method.selection)
+    return f"{selection}-{adapted}"
+
+
+def module_of_start(start: str) -> tuple[str, str | None, str]:
+    """Form, selection and language of the vector that is added to the base, by the name of a start."""
+    for lang in EXPERIMENT.languages:
+        selection = start.removesuffix(f"-{lang}")
+        if selection == "mlm":
+            return "dense", None, lang
+        if selection in EXPERIMENT.selections:
+            return "sft", selection, lang
+    raise WorkflowError(f"no training starts from {start}: a start is base, mlm-LANGUAGE or SELECTION-LANGUAGE")
 
 
 def vector_of_start(wildcards) -> dict[str, str]:
     """The vector that is added to the base before a task is trained, by the name of the start."""
     if wildcards.start == "base":
         return {}
-    source = EXPERIMENT.tasks[wildcards.task].source
-    selection = wildcards.start.removesuffix(f"-{source}")
-    seed = EXPERIMENT.seeds.language_seed(int(wildcards.seed))
-    return {"start": f"{ROOT}/sfts/language/{selection}/{source}/seed{seed}.safetensors"}
+    form, selection, lang = module_of_start(wildcards.start)
+    where = f"{lang}/seed{EXPERIMENT.seeds.language_seed(int(wildcards.seed))}"
+    start = module_of("language", form, selection, where)
+    return {"start": f"{ROOT}/{start}.safetensors"}
 
 
 def start_option(wildcards, input) -> str:
@@ -144,6 +171,10 @@ def gradients_phase(kind: str) -> str:
 def selection_of(wildcards) -> str:
     """What of a selection decides over a mask, beside its size and what it ranks, as one shell word."""
     return dumped(EXPERIMENT.selections[wildcards.selection], exclude={"k", "select"})
+
+
+# Selections whose masks are drawn at random, as a pattern of their names; where there are none it matches nothing.
+RANDOM = "|".join(re.escape(n) for n, s in EXPERIMENT.selections.items() if s.select == "random") or "(?!)"
 
 
 def ranked_by(selection) -> str:

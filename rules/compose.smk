@@ -16,8 +16,9 @@ rule compose:
         runtime="10m",
     params:
         vectors=weighted,
+        options=composition_options,
         code=code_of("deftx.composition"),
     message:
         "{wildcards.method}: compose {wildcards.task} with {wildcards.lang}, seed {wildcards.seed}"
     shell:
-        "deftx compose {params.vectors} --base {input.base} --out {output} 2> {log}"
+        "deftx compose {params.vectors} {params.options} --base {input.base} --out {output} 2> {log}"

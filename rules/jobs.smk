@@ -68,19 +68,26 @@ def base_fingerprint() -> str:
 # compose.smk
 
 
+def language_of(method, task, lang):
+    """The language whose vector a method adds where `lang` is scored; none where there is none, or no text for it."""
+    added = lang if method.swap else task.source
+    return added if method.language != "none" and EXPERIMENT.has_text(added) else None
+
+
 def vectors_of(wildcards) -> dict[str, str]:
     """The task vector and, where the method has one, the language vector of a composed model."""
     method, task = (
         EXPERIMENT.methods[wildcards.method],
         EXPERIMENT.tasks[wildcards.task],
     )
-    where = f"{wildcards.task}/{start_of(method, task)}/seed{wildcards.seed}.safetensors"
-    kind = "deltas/task" if method.task == "dense" else f"sfts/task/{method.selection}"
-    vectors = {"task": f"{ROOT}/{kind}/{where}"}
-    if method.language == "sft":
-        seed = EXPERIMENT.seeds.language_seed(int(wildcards.seed))
-        vectors["language"] = f"{ROOT}/sfts/language/{method.selection}/{wildcards.lang}/seed{seed}.safetensors"
-    return vectors
+    start = start_of(method, task, wildcards.lang)
+    where = {"task": f"{wildcards.task}/{start}/seed{wildcards.seed}"}
+    added = language_of(method, task, wildcards.lang)
+    if added:
+        where["language"] = f"{added}/seed{EXPERIMENT.seeds.language_seed(int(wildcards.seed))}"
+    forms = {"task": method.task, "language": method.language}
+    named = {kind: module_of(kind, forms[kind], method.selection, where[kind]) for kind in where}
+    return {kind: f"{ROOT}/{name}.safetensors" for kind, name in named.items()}
 
 
 def weighted(wildcards, input) -> list[str]:
@@ -88,6 +95,21 @@ def weighted(wildcards, input) -> list[str]:
     weights = EXPERIMENT.methods[wildcards.method].weights
     terms = [f"{input.task}:{weights.task}"]
     return [*terms, f"{input.language}:{weights.language}"] if "language" in input.keys() else terms
+
+
+def lacking(method, task, lang) -> bool:
+    """Whether a method that adds language vectors has none where `lang` is scored."""
+    return method.language != "none" and language_of(method, task, lang) is None
+
+
+def composition_options(wildcards) -> str:
+    """What a recipe says beside its vectors, where it says anything."""
+    method, task = (
+        EXPERIMENT.methods[wildcards.method],
+        EXPERIMENT.tasks[wildcards.task],
+    )
+    resolved = f"--conflicts {method.conflicts}" if method.conflicts != "sum" else ""
+    return f"{resolved} --note 'no language vector'" if lacking(method, task, wildcards.lang) else resolved
 
 
 # evaluate.smk
@@ -108,10 +130,18 @@ WITH_LANGUAGES = sorted({m.selection for m in EXPERIMENT.methods.values() if m.l
 
 
 def languages_of(method, task) -> list[str]:
-    """Languages whose vectors a method uses: those that are scored, and the source where the task starts from it."""
-    if method.language != "sft":
-        return [task.source] if method.adapts_source else []
-    return list(dict.fromkeys([*scored(task), *([task.source] if method.adapts_source else [])]))
+    """Languages whose vectors a method adds: those that are scored, or the source's in place of theirs."""
+    return list(dict.fromkeys(filter(None, (language_of(method, task, lang) for lang in scored(task)))))
+
+
+def languages_lacking(method, task) -> list[str]:
+    """Scored languages without a vector, of a method that adds one."""
+    return [lang for lang in scored(task) if lacking(method, task, lang)]
+
+
+def starts_of(method, task) -> list[str]:
+    """Where a method's trainings of a task start."""
+    return list(dict.fromkeys(start_of(method, task, lang) for lang in scored(task)))
 
 
 def shown(kind: str, selection: str) -> dict[str, str]:
@@ -122,10 +152,13 @@ def shown(kind: str, selection: str) -> dict[str, str]:
     methods = [m for m in EXPERIMENT.methods.values() if m.selection == selection and m.language == "sft"]
     tasks = EXPERIMENT.tasks.items()
     used = {lang for method in methods for _, task in tasks for lang in languages_of(method, task)}
+    used |= {
+        task.source for method in methods for _, task in tasks if method.adapts_source and not method.start_selection
+    }
     languages = (lang for lang in EXPERIMENT.languages if lang in used)
     found = {lang: f"{ROOT}/{kind}/language/{selection}/{lang}/seed{LANGUAGE_SEED}" for lang in languages}
     for name, task in tasks:
-        starts = [start_of(method, task) for method in methods if method.task == "sft"]
+        starts = [starts_of(method, task)[0] for method in methods if method.task == "sft"]
         if starts:
             found[f"task:{name}"] = f"{ROOT}/{kind}/task/{selection}/{name}/{starts[0]}/seed{SEED}"
     return found
@@ -142,19 +175,28 @@ def mask_reports() -> dict[str, str]:
     return {f"{s}/{name}": f"{place}.json" for s in WITH_LANGUAGES for name, place in shown("masks", s).items()}
 
 
+def trainings_of(kind: str, form: str, selection: str | None, where: str) -> set[str]:
+    """The trainings behind a module: what is ranked, and the sparse fine-tuning where there is one."""
+    folder = ranked_by(None if form == "dense" else selection)
+    origin = f"{folder}/{kind}/{where}"
+    return {origin, module_of(kind, form, selection, where)} if form == "sft" else {origin}
+
+
 def trained() -> list[str]:
     """All deltas (or summed gradients) and SFTs of the experiment, below its root and without ending, in a fixed order."""
     vectors = set()
     for method in EXPERIMENT.methods.values():
         for name, task in EXPERIMENT.tasks.items():
             for seed in EXPERIMENT.seeds.task:
-                start, language_seed = start_of(method, task), EXPERIMENT.seeds.language_seed(seed)
-                vectors.add(f"{ranked_by(method.task == 'sft' and method.selection)}/task/{name}/{start}/seed{seed}")
-                if method.task == "sft":
-                    vectors.add(f"sfts/task/{method.selection}/{name}/{start}/seed{seed}")
+                language_seed = EXPERIMENT.seeds.language_seed(seed)
+                for start in starts_of(method, task):
+                    vectors |= trainings_of("task", method.task, method.selection, f"{name}/{start}/seed{seed}")
+                    if start != "base":
+                        form, selection, lang = module_of_start(start)
+                        vectors |= trainings_of("language", form, selection, f"{lang}/seed{language_seed}")
                 for lang in languages_of(method, task):
-                    vectors.add(f"{ranked_by(method.selection)}/language/{lang}/seed{language_seed}")
-                    vectors.add(f"sfts/language/{method.selection}/{lang}/seed{language_seed}")
+                    where = f"{lang}/seed{language_seed}"
+                    vectors |= trainings_of("language", method.language, method.selection, where)
     return sorted(vectors)
 
 
@@ -175,6 +217,10 @@ def plan() -> dict:
         "languages": {code: language.name or code for code, language in EXPERIMENT.languages.items()},
         "seeds": list(EXPERIMENT.seeds.task),
         "vectors": trained(),
+        "lacking": {
+            method: {name: found for name, task in EXPERIMENT.tasks.items() if (found := languages_lacking(m, task))}
+            for method, m in methods.items()
+        },
         "reference": "lt-sft" if "lt-sft" in methods else None,
         "control": "task-sft" if "task-sft" in methods else None,
     }

@@ -2,11 +2,11 @@ rule overlap:
     input:
         unpack(overlapping),
     output:
-        f"{ROOT}/tables/overlap-{{selection}}.csv",
+        f"{REPORT}/tables/overlap-{{selection}}.csv",
     log:
-        f"{ROOT}/logs/overlap/{{selection}}.log",
+        f"{REPORT}/logs/overlap/{{selection}}.log",
     benchmark:
-        f"{ROOT}/benchmarks/overlap/{{selection}}.jsonl"
+        f"{REPORT}/benchmarks/overlap/{{selection}}.jsonl"
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -27,18 +27,18 @@ rule tables:
         predictions=composed_cells("{root}/predictions/{method}/{task}/{lang}/seed{seed}.csv"),
         records=[f"{ROOT}/{vector}.json" for vector in trained()],
     output:
-        scores=f"{ROOT}/tables/scores.csv",
-        gains=f"{ROOT}/tables/gains.csv",
-        training=f"{ROOT}/tables/training.csv",
+        scores=f"{REPORT}/tables/scores.csv",
+        gains=f"{REPORT}/tables/gains.csv",
+        training=f"{REPORT}/tables/training.csv",
         tables=expand(
-            f"{ROOT}/tables/{{task}}.{{form}}",
+            f"{REPORT}/tables/{{task}}.{{form}}",
             task=EXPERIMENT.tasks,
             form=["md", "tex"],
         ),
     log:
-        f"{ROOT}/logs/tables.log",
+        f"{REPORT}/logs/tables.log",
     benchmark:
-        f"{ROOT}/benchmarks/tables.jsonl"
+        f"{REPORT}/benchmarks/tables.jsonl"
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -46,13 +46,14 @@ rule tables:
         mem_mb=2000,
         runtime="30m",
     params:
+        results=lambda wildcards, input: str(Path(input.predictions[0]).parents[4]),
         plan=as_json(plan()),
         out=subpath(output.scores, parent=True),
         code=code_of("deftx.tables"),
     message:
         "tables"
     shell:
-        "deftx tables $(dirname {params.out}) --plan {params.plan} --out {params.out} 2> {log}"
+        "deftx tables {params.results} --plan {params.plan} --out {params.out} 2> {log}"
 
 
 rule figures:
@@ -60,10 +61,10 @@ rule figures:
         scores=rules.tables.output.scores,
         gains=rules.tables.output.gains,
         reports=list(mask_reports().values()),
-        overlaps=expand(f"{ROOT}/tables/overlap-{{selection}}.csv", selection=WITH_LANGUAGES),
+        overlaps=expand(f"{REPORT}/tables/overlap-{{selection}}.csv", selection=WITH_LANGUAGES),
     output:
         expand(
-            f"{ROOT}/figures/{{figure}}.{{form}}",
+            f"{REPORT}/figures/{{figure}}.{{form}}",
             figure=[
                 "scores",
                 *(["gains", "spectra", "density", "overlap"] if WITH_LANGUAGES else []),
@@ -71,9 +72,9 @@ rule figures:
             form=["svg", "pdf", "png"],
         ),
     log:
-        f"{ROOT}/logs/figures.log",
+        f"{REPORT}/logs/figures.log",
     benchmark:
-        f"{ROOT}/benchmarks/figures.jsonl"
+        f"{REPORT}/benchmarks/figures.jsonl"
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -84,9 +85,34 @@ rule figures:
         tables=subpath(input.scores, parent=True),
         out=subpath(output[0], parent=True),
         reports=[f"--reports {name}={path}" for name, path in mask_reports().items()],
-        overlaps=[f"--overlaps {s}={ROOT}/tables/overlap-{s}.csv" for s in WITH_LANGUAGES],
+        overlaps=[f"--overlaps {s}={REPORT}/tables/overlap-{s}.csv" for s in WITH_LANGUAGES],
         code=code_of("deftx.figures"),
     message:
         "figures"
     shell:
         "deftx figures {params.tables} {params.reports} {params.overlaps} --out {params.out} 2> {log}"
+
+
+rule sweeps:
+    input:
+        rules.tables.output.scores,
+    output:
+        expand(f"{REPORT}/figures/sweeps.{{form}}", form=["svg", "pdf", "png"]),
+    log:
+        f"{REPORT}/logs/sweeps.log",
+    benchmark:
+        f"{REPORT}/benchmarks/sweeps.jsonl"
+    conda:
+        "../envs/deftx.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="30m",
+    params:
+        settings=as_json({name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}),
+        out=subpath(output[0], strip_suffix=".svg"),
+        code=code_of("deftx.sweeps"),
+    message:
+        "figures of scores against knobs"
+    shell:
+        "deftx sweeps {input} --settings {params.settings} --out {params.out} 2> {log}"

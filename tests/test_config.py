@@ -43,7 +43,7 @@ def changed(place: str, value: Any) -> dict[str, Any]:
     *parents, last = place.split("/")
     block: Any = content
     for key in parents:
-        block = block[int(key) if isinstance(block, list) else key]
+        block = block[int(key)] if isinstance(block, list) else block.setdefault(key, {})
     block[last] = value
     return content
 
@@ -90,7 +90,32 @@ MISTAKES = [
     ("datasets/smsa/drop_near_copies/languages", ["ban"], r"datasets\.smsa: dataset nusax does not hold ban"),
     ("datasets/smsa/layout", "csv", "the layout csv needs it"),
     ("datasets/smsa/layout", "testbed", "needs the block `testbed`"),
-    ("languages/ace", {}, r"languages\.ace: a method with language vectors needs its corpus"),
+    (
+        "languages/ind",
+        {},
+        r"methods\.lt-sft: tasks\.sentiment cannot be trained on top of .* language ind, which has no",
+    ),
+    ("methods/lt-sft/start_selection", "deft-x", r"methods\.lt-sft: there is no selection 'deft-x' \(known: lt-sft\)"),
+    ("methods/x", {"task": "pruned", "language": "none"}, "names its selection"),
+    ("methods/x", {"language": "dense"}, "names its selection"),
+    ("methods/x", {"task": "dense", "language": "none", "swap": False}, "this method has none"),
+    ("methods/x", {"task": "dense", "language": "none", "target_adaptation": True}, "this method has none"),
+    ("methods/x", {"selection": "lt-sft", "target_adaptation": True, "swap": False}, "no source language takes part"),
+    ("methods/x", {"selection": "lt-sft", "target_adaptation": True, "source_adaptation": True}, "no source language"),
+    (
+        "methods/x",
+        {"selection": "lt-sft", "start_selection": "lt-sft", "source_adaptation": False},
+        "which this method does not use",
+    ),
+    ("methods/lt-sft/conflicts", "elect", r"methods\.lt-sft\.conflicts"),
+    ("selections/mlm", {"k": {"language": 1, "task": 1}}, r"selections\.mlm: this name is taken"),
+    (
+        "selections/lt-sft",
+        {"select": "random", "rank": {"uniform": 2}, "k": {"language": 1, "task": 1}},
+        "have no rank",
+    ),
+    ("sweeps/x", {"title": "x", "at": [1], "series": {"A": ["nobody"]}}, r"sweeps\.x: there is no method 'nobody'"),
+    ("sweeps/x", {"title": "x", "at": [1, 2], "series": {"A": ["lt-sft"]}}, "names 1 methods for 2 values"),
     ("languages/ace/testbed", {}, "not both"),
     ("languages/ace/corpus/files", [{"path": "x", "url": "http://x"}], "needs its sha256"),
     ("languages/ace/corpus/files", [{"path": "x", "repository": "a/b"}], "needs its commit"),
@@ -182,7 +207,41 @@ def test_a_budget_keeps_its_kind(k: float, kind: type) -> None:
         ({"selection": "lt-sft", "source_adaptation": False}, False),
         ({"selection": "lt-sft", "language": "none"}, False),
         ({"task": "dense", "language": "none"}, False),
+        ({"task": "dense", "language": "dense"}, True),
+        ({"task": "dense", "language": "dense", "target_adaptation": True}, False),
     ],
 )
 def test_source_adaptation_goes_with_a_language_vector(method: dict[str, Any], adapts: bool) -> None:
     assert validate(changed("methods/x", method)).methods["x"].adapts_source is adapts
+
+
+def test_a_target_without_text_is_no_mistake() -> None:
+    experiment = validate(changed("languages/ace", {}))
+    assert experiment.has_text("ind") and not experiment.has_text("ace")
+
+
+def test_a_pruned_vector_needs_a_delta() -> None:
+    content = changed("methods/x", {"task": "pruned", "language": "none", "selection": "lt-sft"})
+    validate(content)
+    content["selections"]["lt-sft"]["select"] = "accumulated-gradient"
+    for recipe in content["recipe"].values():
+        recipe["gradients"] = PHASE
+    with pytest.raises(ConfigError, match=r"methods\.x: a pruned vector holds values of a full fine-tuning's delta"):
+        validate(content)
+
+
+def test_results_may_be_shared_but_not_the_report() -> None:
+    experiment = validate(changed("root", "results/other"))
+    assert (experiment.folder, experiment.report_folder) == ("results/other", "results/pico")
+
+
+def test_ablations_take_place_in_the_world_of_the_quickstart() -> None:
+    """Otherwise they could not share its results; their first methods are the quickstart's."""
+    one, other = (load(CONFIGS[0].parent / f"{name}.yaml") for name in ("quickstart", "ablations"))
+    for key in ("base", "testbed", "languages", "datasets", "tasks", "recipe", "seeds"):
+        assert getattr(one, key) == getattr(other, key), key
+    assert one.selections.items() <= other.selections.items()
+    assert one.methods.items() <= other.methods.items()
+    assert other.folder == one.folder
+    drawn = {m for s in other.sweeps.values() for some in (s.beside, *s.series.values()) for m in some}
+    assert set(other.methods) - drawn == {"full-ft", "full-arithmetic", "mlm-then-task", "source-kept"}

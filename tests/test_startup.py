@@ -60,19 +60,30 @@ def test_tables_import_no_torch(tmp_path: Path) -> None:
     assert not heavy & {"torch", "transformers", "sklearn", "matplotlib"}
 
 
-@pytest.mark.parametrize("verb", ["compose", "mask", "overlap"])
-def test_mask_compose_and_overlap_import_no_transformers(tmp_path: Path, verb: str) -> None:
+def test_sweeps_import_no_torch(tmp_path: Path) -> None:
+    columns = "task,method,title,language,score,low,high,metric"
+    (tmp_path / "scores.csv").write_text(f"{columns}\nmood,a,A,mean,50,40,60,macro_f1\n")
+    settings = '{"x": {"title": "x", "at": [1], "series": {"s": ["a"]}}}'
+    heavy = imported(["sweeps", tmp_path / "scores.csv", "--settings", settings, "--out", tmp_path / "sweeps"])
+    assert not heavy & {"torch", "transformers", "sklearn", "scipy"}
+
+
+@pytest.mark.parametrize("verb", ["compose", "mask", "overlap", "prune", "random-mask"])
+def test_what_works_on_vectors_imports_no_transformers(tmp_path: Path, verb: str) -> None:
     import json
 
     sft.save(vectors.dense(), tmp_path / "delta")
+    sft.save(vectors.sparse(kind="mask"), tmp_path / "mask")
     content = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
     (tmp_path / "base.json").write_text(json.dumps(content))
     options = {
         "compose": ["--base", tmp_path / "base.json"],
         "mask": ["--selection", '{"rank": "gavish-donoho"}', "--k", "0.1", "--report", tmp_path / "report"],
         "overlap": [],
+        "prune": ["--mask", tmp_path / "mask"],
+        "random-mask": ["--k", "0.1", "--report", tmp_path / "report"],
     }
     vector = f"a={tmp_path / 'delta'}" if verb == "overlap" else tmp_path / "delta"
     heavy = imported([verb, vector, *options[verb], "--out", tmp_path / "out"])
     assert not heavy & {"transformers", "accelerate", "pandas", "sklearn"}
-    assert ("torch" in heavy) is (verb == "mask")
+    assert ("torch" in heavy) is (verb in ("mask", "prune", "random-mask"))

@@ -99,3 +99,14 @@ def test_methods_scored_on_other_items_are_refused(tmp_path: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
     with pytest.raises(DatasetError, match=r"lt-sft.* is about other items"):
         tables.build(tmp_path, tables.Plan.model_validate(results.plan(LANGUAGES, [0])), tmp_path / "tables")
+
+
+def test_a_language_without_a_vector_is_marked(tmp_path: Path) -> None:
+    results.predictions(tmp_path, LANGUAGES, [0])
+    plan = results.plan(LANGUAGES, [0], lacking={"lt-sft": {"mood": ["two"]}, "deft-x": {"mood": []}})
+    tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    table = pd.read_csv(tmp_path / "tables" / "scores.csv", keep_default_na=False).set_index(["method", "language"])
+    assert [key for key, note in table["note"].items() if note] == [("lt-sft", "two")]
+    for form in ("md", "tex"):
+        text = (tmp_path / "tables" / f"mood.{form}").read_text()
+        assert text.count("\N{DAGGER}") == 2 and "\N{DAGGER}: no language vector" in text

@@ -187,7 +187,7 @@ def clean_environment() -> dict[str, str]:
 
 def result_of(output: str) -> str:
     """One name for all outputs of a job: its file below the experiment's folder without ending, or its folder."""
-    path = Path(output).relative_to("results/pico")
+    path = Path(*Path(output).parts[2:])  # below results/NAME
     match path.parts:
         case ("corpora", lang, _):
             return f"corpora/{lang}"

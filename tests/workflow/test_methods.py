@@ -1,0 +1,123 @@
+"""Methods beyond the four of the pico experiment: what each trains, what it adds, and what it only shares."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from project import Project, each
+
+from deftx import sft
+
+Config = dict[str, Any]
+METHODS = {
+    "full-arithmetic": {"task": "dense", "language": "dense", "source_adaptation": False},
+    "mlm-then-task": {"task": "dense", "language": "dense", "target_adaptation": True},
+    "source-kept": {"selection": "lt-sft", "swap": False},
+    "ties": {"selection": "lt-sft", "conflicts": "ties"},
+    "drop-overlap": {"selection": "lt-sft", "conflicts": "drop-overlap", "weights": {"language": 0.5}},
+    "random": {"selection": "random", "start_selection": "lt-sft"},
+    "pruned": {"task": "pruned", "language": "pruned", "selection": "lt-sft"},
+}
+SWEEP = {"title": "rule", "at": ["sum", "ties"], "series": {"LT-SFT": ["lt-sft", "ties"]}, "beside": ["random"]}
+
+
+def ablate(config: Config) -> None:
+    """An experiment of its own that shares the results of the first."""
+    config["name"], config["root"] = "ablation", "results/pico"
+    config["selections"]["random"] = {"select": "random", "k": {"language": 0.2, "task": 0.1}}
+    config["methods"] |= METHODS
+    config["sweeps"] = {"conflicts": SWEEP}
+
+
+def test_ablations_share_all_that_does_not_depend_on_them(project: Project) -> None:
+    """No delta is trained but those of the task on top of each target's own."""
+    project.configure(ablate)
+    assert project.planned() == each(
+        "deltas/task/sentiment/mlm-{suma,nolo}/seed0",
+        "{masks,sfts}/language/random/{suma,nolo}/seed0",
+        "{masks,sfts}/task/random/sentiment/lt-sft-sumi/seed0",
+        "pruned/language/lt-sft/{suma,nolo}/seed0",
+        "pruned/task/lt-sft/sentiment/lt-sft-sumi/seed0",
+        f"{{composed,scores}}/{{{','.join(METHODS)}}}/sentiment/{{suma,nolo}}/seed0",
+        "tables",
+        "figures",
+    )
+
+
+def textless(config: Config) -> None:
+    del config["languages"]["nolo"]["corpus"]
+
+
+def test_a_target_without_text_goes_without_a_language_vector(project: Project) -> None:
+    """Only what had its vector is composed again; the table says so."""
+    project.configure(textless)
+    lacking = each("{composed,scores}/{lt-sft,deft-x}/sentiment/nolo/seed0")
+    assert project.planned() == lacking | each("tables/overlap-{lt-sft,deft-x}") | {"tables", "figures"}
+
+
+def test_every_method_adds_what_it_says(project: Project) -> None:
+    project.configure(ablate)
+    project.configure(textless)
+    project.run()
+    results = project.results
+
+    def recipe(method: str, lang: str = "suma") -> Config:
+        return dict(json.loads((results / f"composed/{method}/sentiment/{lang}/seed0.json").read_text()))
+
+    def added(method: str, lang: str = "suma") -> list[str]:
+        folder = results / f"composed/{method}/sentiment/{lang}"
+        paths = [
+            (folder / term["path"]).resolve().relative_to(results.resolve()) for term in recipe(method, lang)["terms"]
+        ]
+        return [str(path.with_suffix("")) for path in paths]
+
+    def vector(name: str) -> sft.Vector:
+        return sft.load(results / f"{name}.safetensors")
+
+    assert added("full-arithmetic") == ["deltas/task/sentiment/base/seed0", "deltas/language/suma/seed0"]
+    assert added("mlm-then-task") == ["deltas/task/sentiment/mlm-suma/seed0", "deltas/language/suma/seed0"]
+    own = (results / "deltas/language/suma/seed0.safetensors").read_bytes()
+    assert vector("deltas/task/sentiment/mlm-suma/seed0").metadata.start == [hashlib.sha256(own).hexdigest()]
+    assert added("source-kept") == ["sfts/task/lt-sft/sentiment/lt-sft-sumi/seed0", "sfts/language/lt-sft/sumi/seed0"]
+    assert added("random") == ["sfts/task/random/sentiment/lt-sft-sumi/seed0", "sfts/language/random/suma/seed0"]
+    assert added("pruned") == ["pruned/task/lt-sft/sentiment/lt-sft-sumi/seed0", "pruned/language/lt-sft/suma/seed0"]
+
+    drawn, chosen = vector("masks/language/random/suma/seed0"), vector("masks/language/lt-sft/suma/seed0")
+    assert drawn.entries == chosen.entries
+    assert any(not np.array_equal(drawn.positions[name], chosen.positions[name]) for name in chosen.positions)
+    pruned, delta = vector("pruned/language/lt-sft/suma/seed0"), vector("deltas/language/suma/seed0")
+    for name, positions in chosen.positions.items():
+        assert np.array_equal(pruned.positions[name], positions)
+        assert np.array_equal(pruned.values[name], delta.full(name).ravel()[positions])
+    task = "task/lt-sft/sentiment/lt-sft-sumi/seed0"
+    assert vector(f"pruned/{task}").head.keys() == vector(f"sfts/{task}").head.keys()
+
+    assert [recipe(method)["conflicts"] for method in ("lt-sft", "ties", "drop-overlap")] == [
+        "sum",
+        "ties",
+        "drop-overlap",
+    ]
+    plain, ties, disjoint = recipe("lt-sft"), recipe("ties"), recipe("drop-overlap")
+    assert ties["entries"] == disjoint["entries"] == plain["entries"]
+    assert disjoint["added"] == [n - plain["overlap"]["shared"] for n in plain["added"]]
+    assert sum(disjoint["added"]) < sum(ties["added"]) < sum(plain["added"])
+
+    assert added("ties", "nolo") == ["sfts/task/lt-sft/sentiment/lt-sft-sumi/seed0"]
+    assert added("mlm-then-task", "nolo") == ["deltas/task/sentiment/base/seed0"]
+    assert len(added("source-kept", "nolo")) == 2
+    notes = {
+        (m, lang): recipe(m, lang)["note"] for m in ("full-ft", "source-kept", "ties") for lang in ("suma", "nolo")
+    }
+    assert {key for key, note in notes.items() if note} == {("ties", "nolo")}
+    assert notes["ties", "nolo"] == "no language vector"
+
+    report = project.folder / "results/ablation"
+    assert sorted(path.name for path in (report / "figures").iterdir()) == ["sweeps.pdf", "sweeps.png", "sweeps.svg"]
+    scores = pd.read_csv(report / "tables/scores.csv", keep_default_na=False).set_index(["method", "language"])
+    marked = {key for key, note in scores["note"].items() if note == "no language vector"}
+    assert marked == {(m, "nolo") for m in ("lt-sft", "deft-x", *METHODS) if m != "source-kept"}
+    assert "no language vector" in (report / "tables/sentiment.md").read_text()
+    assert Path(results / "tables/scores.csv").read_text().count("ties") == 0
