@@ -8,8 +8,8 @@ vector alone moves are the same under every rule. For the others:
                 sum is zero none does. This is the election of TIES-Merging (Yadav et al. 2023, section 4), without its
                 trimming, and adding those that agree where TIES takes their mean: so it differs from `sum` only where
                 signs differ, and a rule is compared with another in that alone.
-`drop-overlap`  no vector moves an entry that several move. What is left is disjoint, as sparse vectors would be if they
-                never interfered (the hope of Ansell et al. 2022, section 2, taken at its word).
+`drop-overlap`  no vector moves an entry that several move. What is left is disjoint: Ansell et al. 2022 want vectors
+                sparse so that they interfere little, and here they cannot.
 
 Which entries survive does not depend on the order of the vectors. What survives is added in the recipe's order.
 Numpy only.

@@ -3,6 +3,7 @@
 import itertools
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deftx import algebra, composition, sft
+from deftx import algebra, composition, conflicts, sft
 from deftx.base import Description
 from deftx.errors import VectorError
+from deftx.settings import Conflicts
 
 BASE = Description("pico", None, vectors.BASE, "t" * 64, vectors.SHAPES)
 WEIGHTS = st.sampled_from([1.0, 0.5, -1.0, 2.0, 0.3])
@@ -81,6 +83,38 @@ def test_recipe_roundtrip(tmp_path: Path) -> None:
     assert not Path(content["terms"][0]["path"]).is_absolute()
 
 
+@pytest.mark.parametrize("rule", get_args(Conflicts))
+def test_conflicts_are_resolved_whenever_the_model_is_built(tmp_path: Path, rule: Conflicts) -> None:
+    task, language = vectors.sparse(1, head=True, labels=["a", "b"]), vectors.dense(2)
+    terms = [(saved(tmp_path / "task", task), 1.0), (saved(tmp_path / "language", language), -0.5)]
+    out = tmp_path / "recipe.json"
+    composition.compose(terms, BASE, out, rule=rule, note="a note")
+    recipe = composition.read(out)
+    assert (recipe.conflicts, recipe.note) == (rule, "a note")
+    expected = conflicts.resolve([(task, 1.0), (language, -0.5)], rule)
+    for (found, weight), (vector, stated) in zip(composition.load_terms(recipe, BASE), expected, strict=True):
+        assert weight == stated and vectors.same(found, vector)
+    content = json.loads(out.read_text())
+    assert content["entries"] == [task.entries, language.entries]
+    moved = [sum(np.count_nonzero(d) for d in vectors.as_dense(vector).values()) for vector, _ in expected]
+    assert content["added"] == moved
+
+
+def test_a_stored_sum_has_its_conflicts_resolved(tmp_path: Path) -> None:
+    one, other = vectors.sparse(1), vectors.sparse(2)
+    terms = [(saved(tmp_path / "one", one), 1.0), (saved(tmp_path / "other", other), 1.0)]
+    composition.compose(terms, BASE, tmp_path / "recipe.json", tmp_path / "sum", "drop-overlap")
+    expected = algebra.sum_of(conflicts.resolve([(one, 1.0), (other, 1.0)], "drop-overlap"))
+    assert vectors.same(sft.load(tmp_path / "sum"), expected)
+
+
+def test_a_recipe_of_an_older_version_adds_all(tmp_path: Path) -> None:
+    composition.compose([(saved(tmp_path / "v", vectors.sparse()), 1.0)], BASE, tmp_path / "recipe.json")
+    content = json.loads((tmp_path / "recipe.json").read_text())
+    (tmp_path / "old.json").write_text(json.dumps({key: content[key] for key in ("base", "terms")}))
+    assert composition.read(tmp_path / "old.json") == composition.read(tmp_path / "recipe.json")
+
+
 def test_the_results_may_move_as_a_whole(tmp_path: Path) -> None:
     path = saved(tmp_path / "here" / "v", vectors.sparse())
     composition.compose([(path, 1.0)], BASE, tmp_path / "here" / "recipe.json")
@@ -123,7 +157,11 @@ def test_a_weight_that_is_no_number_is_refused(tmp_path: Path, weight: float) ->
         composition.compose([(path, weight)], BASE, tmp_path / "recipe.json")
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"base": "b", "terms": [{}]}', '{"base": "b", "terms": 3}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[]", '{"base": "b", "terms": [{}]}', '{"base": "b", "terms": 3}',
+     '{"base": "b", "terms": [], "conflicts": "elect"}'],
+)  # fmt: skip
 def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.json").write_text(content)
     with pytest.raises(VectorError, match="not the recipe"):

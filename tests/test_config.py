@@ -1,17 +1,20 @@
 """The configuration: what is shipped is valid, and every mistake is named with its place."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from deftx import schema
 from deftx.config import Experiment, Seeds, load, validate
 from deftx.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))
+OVERLAYS = sorted((CONFIGS[0].parent / "overlays").glob("*.yaml"))
 PHASE = {"max_steps": 3, "learning_rate": 1e-3}
 EXPERIMENT: dict[str, Any] = {
     "name": "pico",
@@ -244,4 +247,15 @@ def test_ablations_take_place_in_the_world_of_the_quickstart() -> None:
     assert one.methods.items() <= other.methods.items()
     assert other.folder == one.folder
     drawn = {m for s in other.sweeps.values() for some in (s.beside, *s.series.values()) for m in some}
-    assert set(other.methods) - drawn == {"full-ft", "full-arithmetic", "mlm-then-task", "source-kept"}
+    assert set(other.methods) - drawn == {"full-ft", "full-arithmetic", "mlm-then-task"}
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.name)
+def test_shipped_overlays_are_valid(path: Path) -> None:
+    """Laid over the configurations of the command in their first lines."""
+    command = re.search(r"--configfile (config/.*)", path.read_text())
+    assert command and command[1].endswith(path.name)
+    content: dict[str, Any] = {}
+    for name in command[1].split():
+        update_config(content, yaml.safe_load((CONFIGS[0].parents[1] / name).read_text()))
+    validate(content)
