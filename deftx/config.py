@@ -21,6 +21,7 @@ from deftx.settings import (
     LanguageTraining,
     Name,
     Phase,
+    Split,
     Strict,
     TaskTraining,
 )
@@ -49,8 +50,8 @@ class Dataset(DatasetSettings):
 
     languages: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Languages of this dataset that are loaded."""
-    files: dict[Name, dict[Literal["train", "valid", "test"], File]] | None = None
-    """For `csv`: the files by language and split."""
+    files: dict[Name, dict[Split, File | tuple[File, ...]]] | None = None
+    """For `csv`: the file, or the files one after the other, by language and split."""
 
     @model_validator(mode="after")
     def _files(self) -> "Dataset":
@@ -77,6 +78,8 @@ class Task(Strict):
     """Split of `test` that is scored; `valid` while something is still to be chosen."""
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Languages scored without having had labels; the source language is scored besides where `test` has it."""
+    recipe: "TaskRecipe | None" = None
+    """How this task is trained, where not as `recipe.task` says."""
 
 
 class LanguageRecipe(LanguageTraining):
@@ -222,6 +225,10 @@ class Experiment(Strict):
             raise ValueError(problem)
         return self
 
+    def task_recipe(self, task: str) -> TaskRecipe:
+        """How a task is trained."""
+        return self.tasks[task].recipe or self.recipe.task
+
     @property
     def folder(self) -> str:
         """Where the results lie."""
@@ -234,15 +241,19 @@ def _inconsistencies(experiment: Experiment) -> Iterator[str]:
         if method.selection is not None and method.selection not in experiment.selections:
             yield f"methods.{name}: there is no selection {method.selection!r} (known: {_known(experiment.selections)})"
     recipes: dict[str, LanguageRecipe | TaskRecipe] = {
-        "language": experiment.recipe.language,
-        "task": experiment.recipe.task,
+        "recipe.language": experiment.recipe.language,
+        "recipe.task": experiment.recipe.task,
+        **{f"tasks.{name}.recipe": task.recipe for name, task in experiment.tasks.items() if task.recipe},
     }
     for name, selection in experiment.selections.items():
-        for kind, recipe in recipes.items():
+        for where, recipe in recipes.items():
             if selection.select == "accumulated-gradient" and recipe.gradients is None:
-                yield f"selections.{name}: selecting by gradients needs recipe.{kind}.gradients"
+                yield f"selections.{name}: selecting by gradients needs {where}.gradients"
     for name, dataset in experiment.datasets.items():
         copies = dataset.drop_near_copies
+        for code in dataset.languages if dataset.drop_held_out and dataset.files else ():
+            if dataset.files and "valid" not in dataset.files[code]:
+                yield f"datasets.{name}: drop_held_out needs a split valid in {code}"
         if copies and copies.dataset not in experiment.datasets:
             yield f"datasets.{name}: there is no dataset {copies.dataset!r}"
         elif copies:

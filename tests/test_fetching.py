@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deftx.errors import SourceError
+from deftx.fetching import address, fetch, in_mirror
 from deftx.settings import File
-from deftx.sources import address, fetch, in_mirror
 
 TEXT = b"a line of text\n" * 1000
 ZIPPED = gzip.compress(TEXT, mtime=0)
