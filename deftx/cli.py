@@ -379,6 +379,24 @@ def _named(entry: str) -> tuple[str, Path]:
 
 
 @verb
+def plan(
+    config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
+    gpu: Annotated[
+        str, typer.Option(help="Machine to count hours on: h200, h100, a100, l40s, l4, v100, t4, cpu.")
+    ] = "h200",
+    mirror: Annotated[Path | None, typer.Option(envvar="DEFTX_MIRROR", help="Folder that is looked in first.")] = None,
+) -> None:
+    """Say what a run will do: jobs, downloads, disk, hours. Nothing is run and no model is loaded."""
+    from deftx import plan as planning
+
+    if gpu not in planning.MACHINES:
+        raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(planning.MACHINES)}")
+    experiment = planning.merged(config)
+    made = planning.plan(experiment, planning.dry_run(config), mirror)
+    print(planning.render(made, planning.MACHINES[gpu]))
+
+
+@verb
 def schema(
     out: Annotated[Path, typer.Option(help="Folder config/ of the project.")] = Path("config"),
     check: Annotated[bool, typer.Option(help="Write nothing; fail if a file is stale.")] = False,

@@ -311,13 +311,21 @@ def load(path: Path) -> Experiment:
     Raises:
         ConfigError: the file is missing, not YAML, or does not describe an experiment.
     """
+    return validate(read(path), str(path))
+
+
+def read(path: Path) -> Any:
+    """The content of a YAML file, not yet checked.
+
+    Raises:
+        ConfigError: the file is missing, or not YAML.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None
-    return validate(content, str(path))
 
 
 def validate(content: Any, origin: str = "the configuration") -> Experiment:
