@@ -24,10 +24,10 @@ def fetch(repository: str, commit: str, path: str, out: Path, way_out: str) -> N
     try:
         cached = Path(hf_hub_download(repository, path, repo_type="dataset", revision=commit))
     except (OSError, ValueError) as error:
-        problem = reason(error) or f"cannot be had ({first_line(error)}). {way_out}"
-        if problem is UNREACHABLE:
-            problem = f"{UNREACHABLE}. {way_out}"
-        raise SourceError(f"{repository}/{path} at commit {commit[:12]} on the hub: {problem}") from None
+        problem = reason(error) or first_line(error)
+        if problem == UNREACHABLE:
+            problem = f"{problem}. {way_out}"
+        raise SourceError(f"{repository}/{path} at commit {commit[:12]} cannot be had: {problem}") from None
     # The cache names a file by its hash: SHA-256 of a large one, git's SHA-1 of a small one.
     stated = cached.resolve().name
     if re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", stated) and _hash(cached, len(stated) == 40) != stated:
@@ -37,7 +37,7 @@ def fetch(repository: str, commit: str, path: str, out: Path, way_out: str) -> N
     shutil.copyfile(cached, out)
 
 
-UNREACHABLE = "the hub cannot be reached, and the file is not in its cache"
+UNREACHABLE = "the hub cannot be reached, and its cache does not hold it"
 
 
 def reason(error: BaseException) -> str | None:
