@@ -39,9 +39,9 @@ def dataset_raw(wildcards) -> dict[str, list[str]]:
     if wildcards.split not in files:
         raise WorkflowError(f"dataset {wildcards.dataset} has no split {wildcards.split} in {wildcards.lang}")
     own = {"raw": [raw(file) for file in files[wildcards.split]]}
-    if not dataset.drop_near_copies or dataset.drop_near_copies.rule != "nearest":
-        return own
-    return own | {"sibling": [raw(file) for split in files if split != wildcards.split for file in files[split]]}
+    others = [raw(file) for split in files if split != wildcards.split for file in files[split]]
+    compares_splits = dataset.drop_near_copies and dataset.drop_near_copies.rule == "nearest"
+    return own | ({"sibling": others} if compares_splits else {})
 
 
 def dataset_held_out(wildcards) -> dict[str, str]:

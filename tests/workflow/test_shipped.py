@@ -8,7 +8,6 @@ from pathlib import Path
 
 import project as projects
 import pytest
-import yaml
 from project import Project
 
 CONFIG = Path(__file__).parents[2] / "config"
