@@ -191,6 +191,8 @@ def _explained(location: str) -> "Iterator[None]":
     """Turn what the libraries raise for a wrong model into one message, and keep them quiet."""
     from transformers.utils import logging
 
+    from deftx import hub
+
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if Path(location).is_dir() and not (Path(location) / "config.json").is_file():
@@ -201,8 +203,8 @@ def _explained(location: str) -> "Iterator[None]":
     try:
         yield
     except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+        problem = hub.reason(error) or hub.first_line(error)
         raise BaseModelError(
-            f"the base model {location} cannot be loaded ({first}). Check base.model and the connection, "
+            f"the base model {location} cannot be loaded ({problem}). Check base.model and the connection, "
             "or set DEFTX_BASE to a local folder of the model"
         ) from error

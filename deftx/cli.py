@@ -93,10 +93,10 @@ def fetch(
     mirror: Annotated[Path | None, typer.Option(envvar="DEFTX_MIRROR", help="Folder that is looked in first.")] = None,
 ) -> None:
     """Fetch a pinned raw file, from the mirror if it holds it."""
-    from deftx import sources
+    from deftx import fetching
     from deftx.settings import File
 
-    sources.fetch(parsed(File, file), out, mirror)
+    fetching.fetch(parsed(File, file), out, mirror)
 
 
 @verb
@@ -138,8 +138,10 @@ def dataset(
     settings: Settings,
     labels: Annotated[str, typer.Option(help="The task's labels as a JSON list.")],
     out: Out,
-    raw: Annotated[Path | None, typer.Option(help="Raw file of the split.")] = None,
+    raw: Annotated[list[Path] | None, typer.Option(help="Raw files of the split.")] = None,
+    sibling: Annotated[list[Path] | None, typer.Option(help="Raw files of the dataset's other splits.")] = None,
     near: Annotated[list[Path] | None, typer.Option(help="CSV files whose near copies are dropped.")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="CSV file of the validation split: its rows go.")] = None,
     family: Annotated[str | None, typer.Option(help="For an artificial language: its family, as JSON.")] = None,
     spoken: Annotated[str | None, typer.Option(help="For an artificial language: its testbed entry.")] = None,
 ) -> None:
@@ -148,8 +150,8 @@ def dataset(
     from deftx.settings import DatasetSettings
 
     kind = parsed(DatasetSettings, settings)
-    if raw is not None:
-        rows = datasets.read(raw, datasets.layout_of(kind, raw.name), kind.labels)
+    if raw:
+        rows = datasets.read_all(raw, kind)
     elif family is not None and spoken is not None:
         world, tongue = parsed(testbed.Family, family), parsed(testbed.Variety, spoken)
         rows = testbed.dataset(world, language, tongue, parsed(Literal["train", "valid", "test"], split))
@@ -157,12 +159,21 @@ def dataset(
         raise ConfigError("a dataset needs its raw file (--raw), or a family and a language of the testbed")
     kept = rows
     if kind.drop_near_copies:
-        kept = datasets.without_near_copies(rows, kind.drop_near_copies, near or [])
+        elsewhere = [row["text"] for row in datasets.read_all(sibling or [], kind)]
+        kept = datasets.without_near_copies(rows, kind.drop_near_copies, near or [], elsewhere)
         print(f"{len(rows) - len(kept)} of {len(rows)} rows dropped as near copies", file=sys.stderr)
     dropped = len(rows) - len(kept)
+    if held_out:
+        kept = datasets.without_held_out(kept, datasets.load(held_out))
+        print(f"{len(rows) - dropped - len(kept)} rows dropped as rows of the validation split", file=sys.stderr)
+    in_valid = len(rows) - dropped - len(kept)
     if kind.train_rows_per_label and split == "train":
         kept = datasets.balanced(kept, kind.train_rows_per_label)
-    datasets.save(kept, dropped, parsed(list[str], labels), out)
+    names = parsed(list[str], labels)
+    datasets.check_labels(kept, names, out)
+    if split == "train":
+        datasets.require_labels(kept, names, out)
+    datasets.save(kept, dropped, names, out, in_valid)
 
 
 @verb
@@ -407,6 +418,24 @@ def sweeps(
 def _named(entry: str) -> tuple[str, Path]:
     name, _, path = entry.partition("=")
     return name, Path(path)
+
+
+@verb
+def plan(
+    config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
+    gpu: Annotated[
+        str, typer.Option(help="Machine to count hours on: h200, h100, a100, l40s, l4, v100, t4, cpu.")
+    ] = "h200",
+    mirror: Annotated[Path | None, typer.Option(envvar="DEFTX_MIRROR", help="Folder that is looked in first.")] = None,
+) -> None:
+    """Say what a run will do: jobs, downloads, disk, hours. Nothing is run and no model is loaded."""
+    from deftx import plan as planning
+
+    if gpu not in planning.MACHINES:
+        raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(planning.MACHINES)}")
+    experiment = planning.merged(config)
+    made = planning.plan(experiment, planning.dry_run(config), mirror)
+    print(planning.render(made, planning.MACHINES[gpu]))
 
 
 @verb

@@ -22,6 +22,7 @@ from deftx.settings import (
     LanguageTraining,
     Name,
     Phase,
+    Split,
     Strict,
     Sweep,
     TaskTraining,
@@ -51,8 +52,8 @@ class Dataset(DatasetSettings):
 
     languages: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Languages of this dataset that are loaded."""
-    files: dict[Name, dict[Literal["train", "valid", "test"], File]] | None = None
-    """For `csv`: the files by language and split."""
+    files: dict[Name, dict[Split, File | tuple[File, ...]]] | None = None
+    """For `csv`: the file, or the files one after the other, by language and split."""
 
     @model_validator(mode="after")
     def _files(self) -> "Dataset":
@@ -79,6 +80,8 @@ class Task(Strict):
     """Split of `test` that is scored; `valid` while something is still to be chosen."""
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Languages scored without having had labels; the source language is scored besides where `test` has it."""
+    recipe: "TaskRecipe | None" = None
+    """How this task is trained, where not as `recipe.task` says."""
 
 
 class LanguageRecipe(LanguageTraining):
@@ -257,6 +260,10 @@ class Experiment(Strict):
             raise ValueError(problem)
         return self
 
+    def task_recipe(self, task: str) -> TaskRecipe:
+        """How a task is trained."""
+        return self.tasks[task].recipe or self.recipe.task
+
     @property
     def folder(self) -> str:
         """Where the results lie."""
@@ -286,15 +293,19 @@ def _inconsistencies(experiment: Experiment) -> Iterator[str]:
             if method_name not in experiment.methods:
                 yield f"sweeps.{name}: there is no method {method_name!r}"
     recipes: dict[str, LanguageRecipe | TaskRecipe] = {
-        "language": experiment.recipe.language,
-        "task": experiment.recipe.task,
+        "recipe.language": experiment.recipe.language,
+        "recipe.task": experiment.recipe.task,
+        **{f"tasks.{name}.recipe": task.recipe for name, task in experiment.tasks.items() if task.recipe},
     }
     for name, selection in experiment.selections.items():
-        for kind, recipe in recipes.items():
+        for where, recipe in recipes.items():
             if selection.select == "accumulated-gradient" and recipe.gradients is None:
-                yield f"selections.{name}: selecting by gradients needs recipe.{kind}.gradients"
+                yield f"selections.{name}: selecting by gradients needs {where}.gradients"
     for name, dataset in experiment.datasets.items():
         copies = dataset.drop_near_copies
+        for code in dataset.languages if dataset.drop_held_out and dataset.files else ():
+            if dataset.files and "valid" not in dataset.files[code]:
+                yield f"datasets.{name}: drop_held_out needs a split valid in {code}"
         if copies and copies.dataset not in experiment.datasets:
             yield f"datasets.{name}: there is no dataset {copies.dataset!r}"
         elif copies:
@@ -361,13 +372,21 @@ def load(path: Path) -> Experiment:
     Raises:
         ConfigError: the file is missing, not YAML, or does not describe an experiment.
     """
+    return validate(read(path), str(path))
+
+
+def read(path: Path) -> Any:
+    """The content of a YAML file, not yet checked.
+
+    Raises:
+        ConfigError: the file is missing, or not YAML.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None
-    return validate(content, str(path))
 
 
 def validate(content: Any, origin: str = "the configuration") -> Experiment:

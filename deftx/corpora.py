@@ -14,7 +14,7 @@ from pathlib import Path
 from deftx.errors import CorpusError
 from deftx.files import write_gzip, write_json
 from deftx.settings import Corpus, CorpusFile
-from deftx.sources import delimiter_of, read_table, read_text
+from deftx.sources import delimiter_of, read_column, read_table, read_text
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Statistics:
 
 
 def read_lines(file: CorpusFile, path: Path) -> list[str]:
-    """The lines of a text file, or the cells of a column.
+    """The lines of a text file, the cells of a column, or the lines of the cells of a Parquet file's column.
 
     Raises:
         SourceError: not readable as UTF-8 text or as a table.
@@ -43,6 +43,8 @@ def read_lines(file: CorpusFile, path: Path) -> list[str]:
         if not text.strip():
             raise CorpusError(f"{path} is empty")
         return text.splitlines()
+    if file.path.endswith(".parquet"):
+        return [line for cell in read_column(path, file.column) for line in cell.splitlines()]
     columns, rows = read_table(path, delimiter_of(file.path))
     if file.column not in columns:
         raise CorpusError(f"{path} has no column {file.column!r}; its columns are {', '.join(columns) or 'none'}")

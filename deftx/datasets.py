@@ -18,18 +18,20 @@ from deftx.config import Dataset
 from deftx.errors import DatasetError
 from deftx.files import write_json, write_text
 from deftx.settings import DatasetSettings, File, NearCopies
-from deftx.sources import delimiter_of, read_table
+from deftx.sources import delimiter_of, read_parquet, read_table
 
 Row = dict[str, str]
+Columns = str | tuple[str, ...]
+"""A column's name, or several of which a file has one."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """How files of a layout are read."""
 
-    text: str = "text"
-    pair: str | None = None
-    label: str = "label"
+    text: Columns = "text"
+    pair: Columns | None = None
+    label: Columns = "label"
     id: str | None = None
     delimiter: str = ","
     quoting: bool = True
@@ -44,21 +46,22 @@ LAYOUTS = {
 }
 
 
-def files_of(dataset: Dataset, language: str) -> dict[str, File]:
-    """The raw file of each split of a dataset in a language.
+def files_of(dataset: Dataset, language: str) -> dict[str, tuple[File, ...]]:
+    """The raw files of each split of a dataset in a language.
 
     Raises:
         DatasetError: a built-in layout does not have the language.
     """
     if dataset.files is not None:
-        return {str(split): file for split, file in dataset.files[language].items()}
+        splits = dataset.files[language].items()
+        return {str(split): files if isinstance(files, tuple) else (files,) for split, files in splits}
     if dataset.layout == "testbed":
         return {}
     pins = json.loads((resources.files("deftx") / "pins.json").read_text())[dataset.layout]
     if language not in pins["files"]:
         raise DatasetError(f"{dataset.layout} has no language {language!r}; it has {', '.join(pins['files'])}")
     pinned = {"repository": pins["repository"], "commit": pins["commit"]}
-    return {split: File(**pinned, **entry) for split, entry in pins["files"][language].items()}
+    return {split: (File(**pinned, **entry),) for split, entry in pins["files"][language].items()}
 
 
 def layout_of(dataset: DatasetSettings, path: str) -> Layout:
@@ -68,21 +71,37 @@ def layout_of(dataset: DatasetSettings, path: str) -> Layout:
     return Layout(dataset.text, dataset.pair, dataset.label, delimiter=delimiter_of(path))
 
 
+def read_all(paths: Iterable[Path], dataset: DatasetSettings) -> list[Row]:
+    """Rows of the raw files of a split, one file after the other; where rows have no id, they are numbered through."""
+    rows: list[Row] = []
+    for path in paths:
+        layout = layout_of(dataset, path.name)
+        new = read(path, layout, dataset.labels)
+        rows += new if layout.id else [row | {"id": str(number)} for number, row in enumerate(new, start=len(rows))]
+    return rows
+
+
 def read(path: Path, layout: Layout, labels: dict[str, str]) -> list[Row]:
     """Rows `id, text[, pair], label` of a raw file.
 
+    Of a pair one side may be empty: three rows of AmericasNLI's Nahuatl test set have no premise, and count.
+
     Raises:
-        DatasetError: a column is missing, a text is empty, a row has no label.
+        DatasetError: a column is missing, a text (of a pair both) is empty, a row has no label.
     """
-    header, table = read_table(path, layout.delimiter, layout.quoting, layout.columns)
     wanted = {"text": layout.text, "pair": layout.pair, "label": layout.label, "id": layout.id}
-    columns = {ours: theirs for ours, theirs in wanted.items() if theirs is not None}
-    _require(columns.values(), header, path)
+    names = {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in wanted.items() if theirs}
+    if path.suffix == ".parquet":
+        header, table = read_parquet(path, {name for some in names.values() for name in some})
+    else:
+        header, table = read_table(path, layout.delimiter, layout.quoting, layout.columns)
+    columns = {ours: _column(theirs, header, path) for ours, theirs in names.items()}
     rows = []
     for number, raw in enumerate(table, start=1):
         row = {ours: " ".join((raw[theirs] or "").split()) for ours, theirs in columns.items()}
+        spare = ("text", "pair") if row["text"] or row.get("pair") else ()
         for column in columns:
-            if not row[column]:
+            if not row[column] and column not in spare:
                 raise DatasetError(f"{path}, row {number}: the column {columns[column]!r} is empty")
         row["label"] = labels.get(row["label"], row["label"])
         rows.append({"id": str(number - 1)} | row)
@@ -91,10 +110,13 @@ def read(path: Path, layout: Layout, labels: dict[str, str]) -> list[Row]:
     return rows
 
 
-def _require(columns: Iterable[str], header: Sequence[str], path: Path) -> None:
-    for column in columns:
-        if column not in header:
-            raise DatasetError(f"{path} has no column {column!r}; its columns are {', '.join(header) or 'none'}")
+def _column(names: Sequence[str], header: Sequence[str], path: Path) -> str:
+    """The first of `names` that is a column."""
+    for name in names:
+        if name in header:
+            return name
+    wanted = " or ".join(map(repr, names))
+    raise DatasetError(f"{path} has no column {wanted}; its columns are {', '.join(header) or 'none'}")
 
 
 def drop_near_copies(rows: list[Row], others: Sequence[str], similarity: float) -> list[Row]:
@@ -125,9 +147,49 @@ def _letters(text: str) -> str:
     return " " + "".join(c for c in normal if c.isalnum()) + " "  # padding gives a single letter a trigram
 
 
-def without_near_copies(rows: list[Row], settings: NearCopies, others: Iterable[Path]) -> list[Row]:
-    """Rows that are no near copies of the texts in the CSV files `others`."""
-    return drop_near_copies(rows, [row["text"] for path in others for row in load(path)], settings.similarity)
+def drop_nearest(rows: list[Row], elsewhere: Sequence[str], others: Sequence[str]) -> list[Row]:
+    """Rows without those that are nearest to a text of `others`, by edit distance over lower-cased letters and digits.
+
+    That is how composable-sft trimmed SmSA. Every text of `others` takes its nearest one away, however far it is; of
+    several equally near ones all go.
+
+    Args:
+        rows: of one split.
+        elsewhere: texts of the dataset's other splits, which may be nearer.
+    """
+    if not rows or not others:
+        return rows
+    import numpy as np
+    from rapidfuzz.distance import Levenshtein
+    from rapidfuzz.process import cdist
+
+    texts = [_letters(text) for text in [*(row["text"] for row in rows), *elsewhere]]
+    dropped = np.zeros(len(texts), bool)
+    for start in range(0, len(others), 100):  # a hundred at a time keep the block of distances small
+        block = [_letters(text) for text in others[start : start + 100]]
+        distance = cdist(block, texts, scorer=Levenshtein.distance, dtype=np.int32)
+        dropped |= (distance == distance.min(1, keepdims=True)).any(0)
+    return [row for row, drop in zip(rows, dropped, strict=False) if not drop]
+
+
+def without_near_copies(
+    rows: list[Row], settings: NearCopies, others: Iterable[Path], elsewhere: Sequence[str] = ()
+) -> list[Row]:
+    """Rows that are no near copies of the texts in the CSV files `others`; `elsewhere` as in `drop_nearest`."""
+    texts = [row["text"] for path in others for row in load(path)]
+    if settings.rule == "nearest":
+        return drop_nearest(rows, elsewhere, texts)
+    return drop_near_copies(rows, texts, settings.similarity)
+
+
+def without_held_out(rows: list[Row], held_out: Iterable[Row]) -> list[Row]:
+    """Rows that are not among `held_out`: the same letters and digits, lower-cased, in text and pair."""
+    known = {_identity(row) for row in held_out}
+    return [row for row in rows if _identity(row) not in known]
+
+
+def _identity(row: Row) -> tuple[str, str]:
+    return _letters(row["text"]), _letters(row.get("pair", ""))
 
 
 def balanced(rows: list[Row], most: int) -> list[Row]:
@@ -157,8 +219,27 @@ def check_labels(rows: Iterable[Row], labels: Sequence[str], path: Path) -> None
         )
 
 
-def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path) -> dict[str, Any]:
+def require_labels(rows: Iterable[Row], labels: Sequence[str], path: Path) -> None:
+    """Check that a task can be learned from rows.
+
+    Raises:
+        DatasetError: one of `labels` does not occur.
+    """
+    missing = [label for label in labels if label not in {row["label"] for row in rows}]
+    if missing:
+        raise DatasetError(
+            f"{path}: no row has the label {missing[0]!r}, so it cannot be learned, but the task has it "
+            f"({', '.join(labels)}). Source and target need the same labels: take another source, or rename labels "
+            "with the dataset's key `labels`"
+        )
+
+
+def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path, held_out: int = 0) -> dict[str, Any]:
     """Write rows to the CSV file `out`, and statistics beside it as JSON; returns the statistics.
+
+    Args:
+        dropped: rows that went as near copies of another dataset's.
+        held_out: rows that went because the validation split holds them.
 
     Raises:
         DatasetError: a label is none of `labels`, or no row is left.
@@ -167,7 +248,7 @@ def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path) -> dic
     if not rows:
         raise DatasetError(f"{out}: no row is left; drop less")
     counts = {label: sum(row["label"] == label for row in rows) for label in labels}
-    statistics = {"rows": len(rows), "dropped_near_copies": dropped, "labels": counts}
+    statistics = {"rows": len(rows), "dropped_near_copies": dropped, "dropped_held_out": held_out, "labels": counts}
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -184,5 +265,6 @@ def load(path: Path) -> list[Row]:
         DatasetError: it lacks a column of those files.
     """
     header, rows = read_table(path, ",")
-    _require(("id", "text", "label"), header, path)
+    for column in ("id", "text", "label"):
+        _column((column,), header, path)
     return cast(list[Row], rows)

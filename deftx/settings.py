@@ -3,6 +3,7 @@
 The experiment that is made of them is in `deftx.config`.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ Name = Annotated[str, AfterValidator(_is_name)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Conflicts = Literal["sum", "ties", "drop-overlap"]
 """What happens to entries that several vectors of a sum move (`deftx.conflicts`)."""
+Split = Literal["train", "valid", "test"]
 
 
 class Strict(BaseModel):
@@ -36,19 +38,26 @@ class File(Strict):
     """A raw file: one on this machine, or a pinned one that is fetched (or taken from the mirror)."""
 
     path: str
-    """Path on this machine; or, with `repository`, inside that repository."""
+    """Path on this machine; or, with `repository` or `hub`, inside that repository."""
     repository: str | None = None
     """GitHub repository, `owner/name`; needs `commit` and `sha256`."""
+    hub: str | None = None
+    """Dataset repository on the Hugging Face hub, `owner/name`; needs `commit`."""
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = None
     """Commit of the repository, 40 hex digits."""
     url: str | None = None
     """Any other address; needs `sha256`. `path` is then the name inside the mirror."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """SHA-256 of the file (before compression where the mirror holds it gzipped)."""
+    """SHA-256 of the file (before compression where the mirror holds it gzipped). A file of the hub may go without: it
+    is held against the hash the hub states for it at the commit."""
+    size: Annotated[int, Field(ge=0)] | None = None
+    """Its size in bytes, where it is known; checked, and added up by `deftx plan`."""
 
     @model_validator(mode="after")
     def _pinned(self) -> "File":
-        if self.repository and not self.commit:
+        if sum(bool(place) for place in (self.repository, self.hub, self.url)) > 1:
+            raise ValueError("a file has one place: a repository, a repository of the hub, or a url")
+        if (self.repository or self.hub) and not self.commit:
             raise ValueError("a file of a repository needs its commit")
         if (self.repository or self.url) and not self.sha256:
             raise ValueError("a file from the network needs its sha256")
@@ -57,14 +66,22 @@ class File(Strict):
     @property
     def remote(self) -> bool:
         """Whether the file has to be fetched."""
-        return bool(self.repository or self.url)
+        return bool(self.repository or self.hub or self.url)
+
+    @property
+    def pin(self) -> str | None:
+        """What tells a pinned file from all others, 64 hex digits: its SHA-256 if stated, else that of its place."""
+        if self.sha256 or not self.hub:
+            return self.sha256
+        return hashlib.sha256(f"{self.hub}@{self.commit}/{self.path}".encode()).hexdigest()
 
 
 class CorpusFile(File):
-    """A raw file of unlabelled text: plain text, or one column of a CSV or TSV file (gz or not)."""
+    """A raw file of unlabelled text: plain text, or one column of a CSV, TSV (gz or not) or Parquet file."""
 
     column: str | None = None
-    """Column of a CSV or TSV file that holds the text; without it every line is text."""
+    """Column of a table that holds the text; without it every line is text. Each line of a cell of a Parquet file is
+    a line."""
 
 
 class Corpus(Strict):
@@ -84,30 +101,38 @@ class NearCopies(Strict):
     """Which rows of a dataset are dropped because another dataset holds nearly the same text."""
 
     dataset: Name
-    """The other dataset (all its splits)."""
+    """The other dataset."""
     languages: tuple[Name, ...]
     """Its languages to compare with."""
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)] = ("train", "valid", "test")
+    """Its splits to compare with."""
+    rule: Literal["every", "nearest"] = "every"
+    """Which rows go: every row that is similar to one of the other dataset, or for each of the other dataset's rows
+    the nearest one by edit distance, however far (composable-sft's rule)."""
     similarity: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Rows at least this similar go: Dice coefficient of the sets of character trigrams of letters and digits."""
+    """For `every`: rows at least this similar go, by the Dice coefficient of the sets of character trigrams of letters
+    and digits."""
 
 
 class DatasetSettings(Strict):
     """How labelled data is read."""
 
     layout: Literal["nusax", "smsa", "americasnli", "csv", "testbed"]
-    """Where files lie and how they are read; `csv` takes `files`."""
-    text: str = "text"
-    """For `csv`: the column with the text."""
-    pair: str | None = None
-    """For `csv`: the column with the second text (inference: the hypothesis)."""
-    label: str = "label"
-    """For `csv`: the column with the label."""
+    """Where files lie and how they are read; `csv` takes `files` (CSV, TSV or Parquet)."""
+    text: str | tuple[str, ...] = "text"
+    """For `csv`: the column with the text; of several names the one a file has."""
+    pair: str | tuple[str, ...] | None = None
+    """For `csv`: the column with the second text (inference: the hypothesis), or several names."""
+    label: str | tuple[str, ...] = "label"
+    """For `csv`: the column with the label, or several names."""
     labels: dict[str, str] = {}
     """Renames labels; labels not named stay as they are."""
     train_rows_per_label: Annotated[int, Field(gt=0)] | None = None
     """At most so many rows of each label in the split `train`, chosen by a hash of the text; balances labels."""
     drop_near_copies: NearCopies | None = None
     """Drop rows that another dataset holds, so that no evaluation sentence is trained on."""
+    drop_held_out: bool = False
+    """Drop rows of the split `train` that the split `valid` holds too, letter by letter."""
 
 
 class Phase(Strict):

@@ -1,67 +1,18 @@
-"""Raw files: taken from the mirror or fetched from where they are pinned, and always verified.
-
-A mirror is a folder that holds files as `<repository name>/<path in the repository>`, gzipped or not;
-it is looked in first, so that a machine without internet needs no change of the configuration.
-"""
+"""Reading raw files: text, and tables as CSV, TSV or Parquet. Fetching them is in `deftx.fetching`."""
 
 import csv
 import gzip
 import hashlib
-import http.client
 import io
-import shutil
-import urllib.error
-import urllib.parse
-import urllib.request
+import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any
 
 from deftx.errors import SourceError
-from deftx.files import publish
-from deftx.settings import File
 
-CHUNK = 1 << 20
-TIMEOUT = 60  # seconds without a byte
 csv.field_size_limit(1 << 24)
-
-
-def fetch(file: File, out: Path, mirror: Path | None) -> None:
-    """Put a pinned file at `out`, from the mirror if it holds it, else from the network.
-
-    Raises:
-        SourceError: it is in neither, or its content is not what was pinned.
-    """
-    local = in_mirror(file, mirror) if mirror else None
-    with publish(out) as temporary:
-        if local:
-            _copy(local, temporary, zipped=local.name != Path(file.path).name)
-        else:
-            _download(file, temporary, mirror)
-        actual = sha256_of(temporary)
-        if actual != file.sha256:
-            raise SourceError(
-                f"{local or address(file)} is not the file that was pinned: sha256 {actual}, "
-                f"expected {file.sha256}. Correct the pin, or replace the file"
-            )
-
-
-def in_mirror(file: File, mirror: Path) -> Path | None:
-    """Where the mirror holds a file, or None."""
-    folder = mirror / file.repository.split("/")[-1] if file.repository else mirror
-    for candidate in (folder / file.path, folder / f"{file.path}.gz"):
-        if candidate.is_file():
-            return candidate
-    return None
-
-
-def address(file: File) -> str:
-    """The address a pinned file is fetched from."""
-    if file.repository:
-        path = urllib.parse.quote(file.path)
-        return f"https://raw.githubusercontent.com/{file.repository}/{file.commit}/{path}"
-    return str(file.url)
 
 
 def sha256_of(path: Path) -> str:
@@ -126,35 +77,52 @@ def delimiter_of(name: str) -> str:
     return "\t" if name.removesuffix(".gz").endswith(".tsv") else ","
 
 
-def _copy(source: Path, target: Path, zipped: bool) -> None:
-    opener = gzip.open if zipped else open
+def read_column(path: Path, column: str) -> Iterator[str]:
+    """The cells of a column of text in a Parquet file, one at a time; empty ones are "".
+
+    Raises:
+        SourceError: not a Parquet file, or without the column.
+    """
+    file = _parquet(path)
+    if column not in file.schema_arrow.names:
+        names = ", ".join(file.schema_arrow.names) or "none"
+        raise SourceError(f"{path} has no column {column!r}; its columns are {names}")
+    for batch in file.iter_batches(batch_size=4096, columns=[column]):
+        yield from (cell or "" for cell in batch.column(0).to_pylist())
+
+
+def read_parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[dict[str, str | None]]]:
+    """Column names of a Parquet file, and its rows with the columns in `wanted` alone, cells as text.
+
+    Numbers of classes become their names where the file states them (the hub's files do, as JSON in their schema).
+
+    Raises:
+        SourceError: not a Parquet file.
+    """
+    file = _parquet(path)
+    names = file.schema_arrow.names
+    classes = _classes(file.schema_arrow.metadata or {})
+    table = file.read(columns=[name for name in names if name in wanted])
+    return names, [{n: _cell(value, classes.get(n)) for n, value in raw.items()} for raw in table.to_pylist()]
+
+
+def _parquet(path: Path) -> Any:
+    import pyarrow
+    from pyarrow import parquet
+
     try:
-        with opener(source, "rb") as stream, target.open("wb") as out:
-            shutil.copyfileobj(cast(BinaryIO, stream), out, CHUNK)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise SourceError(f"{source} is a damaged gzip file ({error}); copy it again") from None
+        return parquet.ParquetFile(path)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise SourceError(f"{path} is not a Parquet file ({str(error).splitlines()[0]}); fetch it again") from None
 
 
-def _download(file: File, target: Path, mirror: Path | None) -> None:
-    from tqdm import tqdm
+def _classes(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """Names of the classes of the columns that hold class numbers."""
+    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    return {name: f["names"] for name, f in features.items() if isinstance(f, dict) and f.get("_type") == "ClassLabel"}
 
-    looked = f" and the mirror {mirror} does not hold it" if mirror else ""
-    if not file.remote:
-        raise SourceError(f"{file.path}: no mirror holds it and no address is given; set DEFTX_MIRROR")
-    try:
-        with urllib.request.urlopen(address(file), timeout=TIMEOUT) as response:
-            size = int(response.headers.get("Content-Length", 0)) or None
-            with (
-                target.open("wb") as out,
-                tqdm(total=size, unit="B", unit_scale=True, desc=Path(file.path).name, disable=None) as bar,
-            ):
-                while chunk := response.read(CHUNK):
-                    out.write(chunk)
-                    bar.update(len(chunk))
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise SourceError(
-            f"{address(file)} cannot be reached ({reason}){looked}. "
-            "Connect to the internet, or set DEFTX_MIRROR to a folder that holds "
-            f"{file.repository.split('/')[-1] + '/' if file.repository else ''}{file.path}"
-        ) from None
+
+def _cell(value: Any, classes: list[str] | None) -> str | None:
+    if classes is not None and isinstance(value, int) and 0 <= value < len(classes):
+        return classes[value]
+    return None if value is None else str(value)

@@ -9,6 +9,8 @@ rule base:
         f"{ROOT}/logs/base.log",
     benchmark:
         f"{ROOT}/benchmarks/base.jsonl"
+    # A model of the hub is fetched here; training one is a job like any other.
+    localrule: BASE.model is not None
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS

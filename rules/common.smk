@@ -47,7 +47,7 @@ wildcard_constraints:
     selection="[^/]+",
     start="[^/]+",
     seed=r"\d+",
-    sha256="[0-9a-f]{64}",
+    pin="[0-9a-f]{64}",
     kind="language|task",
 
 
@@ -68,7 +68,7 @@ def family() -> str:
 
 def raw(file: File) -> str:
     """Where a raw file lies: a local one where the user has it, a pinned one where `fetch` puts it."""
-    return f"{ROOT}/raw/{file.sha256}/{Path(file.path).name}" if file.sha256 else file.path
+    return f"{ROOT}/raw/{file.pin}/{Path(file.path).name}" if file.pin else file.path
 
 
 def raw_files():
@@ -77,18 +77,19 @@ def raw_files():
         yield from (language.corpus.files if language.corpus else ())
     for dataset in EXPERIMENT.datasets.values():
         for lang in dataset.languages:
-            yield from files_of(dataset, lang).values()
+            for files in files_of(dataset, lang).values():
+                yield from files
 
 
-def files_of(dataset, lang) -> dict[str, File]:
-    """The raw file of each split."""
+def files_of(dataset, lang) -> dict[str, tuple[File, ...]]:
+    """The raw files of each split."""
     try:
         return datasets.files_of(dataset, lang)
     except DeftxError as error:
         raise WorkflowError(str(error)) from None
 
 
-PINNED = {file.sha256: file for file in raw_files() if file.sha256}
+PINNED = {file.pin: file for file in raw_files() if file.pin}
 
 
 def splits_of(name: str, lang: str) -> list[str]:
@@ -157,15 +158,28 @@ def labels_of(wildcards) -> str:
     return as_json(list(EXPERIMENT.tasks[wildcards.task].labels))
 
 
-def training_settings(kind: str) -> str:
+def recipe_of(kind: str, wildcards):
+    """How languages, or a task, are trained."""
+    return EXPERIMENT.recipe.language if kind == "language" else EXPERIMENT.task_recipe(wildcards.task)
+
+
+def training_settings(kind: str):
     """What all phases of language or task training share, as one shell word."""
-    return dumped(getattr(EXPERIMENT.recipe, kind), exclude={"full", "sparse", "gradients"})
+
+    def settings(wildcards) -> str:
+        return dumped(recipe_of(kind, wildcards), exclude={"full", "sparse", "gradients"})
+
+    return settings
 
 
-def gradients_phase(kind: str) -> str:
-    """How gradients are added up, as one shell word; nothing where no selection needs them."""
-    phase = getattr(EXPERIMENT.recipe, kind).gradients
-    return dumped(phase) if phase else ""
+def phase_of(kind: str, name: str):
+    """Length and speed of a phase, as one shell word; nothing where no selection needs it."""
+
+    def phase(wildcards) -> str:
+        chosen = getattr(recipe_of(kind, wildcards), name)
+        return dumped(chosen) if chosen else ""
+
+    return phase
 
 
 def selection_of(wildcards) -> str:

@@ -1,10 +1,10 @@
 rule fetch:
     output:
-        f"{ROOT}/raw/{{sha256}}/{{name}}",
+        f"{ROOT}/raw/{{pin}}/{{name}}",
     log:
-        f"{ROOT}/logs/fetch/{{sha256}}/{{name}}.log",
+        f"{ROOT}/logs/fetch/{{pin}}/{{name}}.log",
     benchmark:
-        f"{ROOT}/benchmarks/fetch/{{sha256}}/{{name}}.jsonl"
+        f"{ROOT}/benchmarks/fetch/{{pin}}/{{name}}.jsonl"
     retries: 2
     conda:
         "../envs/deftx.yaml"
@@ -13,8 +13,8 @@ rule fetch:
         mem_mb=500,
         runtime="60m",
     params:
-        file=lambda wildcards: dumped(PINNED[wildcards.sha256], include=set(File.model_fields)),
-        code=code_of("deftx.sources"),
+        file=lambda wildcards: dumped(PINNED[wildcards.pin], include=set(File.model_fields)),
+        code=code_of("deftx.fetching"),
     message:
         "fetch {wildcards.name}"
     shell:
@@ -37,8 +37,8 @@ rule corpus:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="30m",
+        mem_mb=corpus_mb,
+        runtime="60m",
     params:
         settings=corpus_settings,
         raw=lambda wildcards, input: [f"--raw {quote(path)}" for path in input.raw],

@@ -1,6 +1,7 @@
 rule dataset:
     input:
         unpack(dataset_raw),
+        unpack(dataset_held_out),
         near=dataset_near,
     output:
         csv=f"{ROOT}/datasets/{{dataset}}/{{lang}}/{{split}}.csv",

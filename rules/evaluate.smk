@@ -18,7 +18,7 @@ rule evaluate:
         mem_mb=TRAIN_MB,
         runtime="60m",
     params:
-        max_length=EXPERIMENT.recipe.task.max_length,
+        max_length=lambda wildcards: EXPERIMENT.task_recipe(wildcards.task).max_length,
         code=code_of("deftx.evaluation"),
     message:
         "{wildcards.method}: score {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"

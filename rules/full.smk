@@ -20,7 +20,7 @@ rule full_language:
         runtime="12h",
     params:
         settings=training_settings("language"),
-        phase=dumped(EXPERIMENT.recipe.language.full),
+        phase=phase_of("language", "full"),
         code=code_of("deftx.training"),
     message:
         "{wildcards.lang}: full fine-tuning on its text, seed {wildcards.seed}"
@@ -51,7 +51,7 @@ rule full_task:
         runtime="12h",
     params:
         settings=training_settings("task"),
-        phase=dumped(EXPERIMENT.recipe.task.full),
+        phase=phase_of("task", "full"),
         labels=labels_of,
         start=start_option,
         code=code_of("deftx.training"),

@@ -20,7 +20,7 @@ rule gradients_language:
         runtime="12h",
     params:
         settings=training_settings("language"),
-        phase=gradients_phase("language"),
+        phase=phase_of("language", "gradients"),
         code=code_of("deftx.training"),
     message:
         "{wildcards.lang}: gradients on its text, seed {wildcards.seed}"
@@ -51,7 +51,7 @@ rule gradients_task:
         runtime="12h",
     params:
         settings=training_settings("task"),
-        phase=gradients_phase("task"),
+        phase=phase_of("task", "gradients"),
         labels=labels_of,
         start=start_option,
         code=code_of("deftx.training"),

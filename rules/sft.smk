@@ -21,7 +21,7 @@ rule sparse_language:
         runtime="12h",
     params:
         settings=training_settings("language"),
-        phase=dumped(EXPERIMENT.recipe.language.sparse),
+        phase=phase_of("language", "sparse"),
         code=code_of("deftx.training"),
     message:
         "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
@@ -53,7 +53,7 @@ rule sparse_task:
         runtime="12h",
     params:
         settings=training_settings("task"),
-        phase=dumped(EXPERIMENT.recipe.task.sparse),
+        phase=phase_of("task", "sparse"),
         labels=labels_of,
         start=start_option,
         code=code_of("deftx.training"),

@@ -11,6 +11,7 @@ from snakemake.utils import update_config
 
 from deftx import schema
 from deftx.config import Experiment, Seeds, load, validate
+from deftx.datasets import files_of
 from deftx.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))
@@ -259,3 +260,85 @@ def test_shipped_overlays_are_valid(path: Path) -> None:
     for name in command[1].split():
         update_config(content, yaml.safe_load((CONFIGS[0].parents[1] / name).read_text()))
     validate(content)
+
+
+def content_of(name: str) -> dict[str, Any]:
+    return yaml.safe_load((CONFIGS[0].parent / name).read_text())
+
+
+def differences(one: Any, other: Any, where: str = "") -> set[str]:
+    """Where two configurations differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = one.keys() | other.keys()
+        return {d for key in keys for d in differences(one.get(key), other.get(key), f"{where}/{key}")}
+    return set() if one == other else {where}
+
+
+SELECTIONS = ("lt-sft", "deft-x", "deft-x-uniform")
+
+
+def test_the_large_paper_is_the_paper_with_another_base() -> None:
+    """Everything else is written twice, and must not drift apart."""
+    assert differences(content_of("paper.yaml"), content_of("paper-large.yaml")) == {
+        "/name",
+        "/base/model",
+        "/base/revision",
+        *(
+            f"/selections/{name}/k/{kind}"
+            for name in ("lt-sft", "deft-x", "deft-x-uniform")
+            for kind in ("language", "task")
+        ),
+        *(
+            f"/{where}/{phase}/{key}"
+            for where in ("recipe/task", "tasks/nli/recipe")
+            for phase in ("full", "sparse")
+            for key in ("learning_rate", "warmup")
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", ["paper.yaml", "paper-large.yaml", "americasnli-cpu.yaml", "nusax-cpu.yaml"])
+def test_every_source_is_pinned(name: str) -> None:
+    experiment = load(CONFIGS[0].parent / name)
+    corpora = [file for language in experiment.languages.values() if language.corpus for file in language.corpus.files]
+    sets = [files_of(dataset, code) for dataset in experiment.datasets.values() for code in dataset.languages]
+    files = [*corpora, *(file for splits in sets for some in splits.values() for file in some)]
+    assert files
+    assert all(file.remote and file.pin and (file.commit or file.sha256) for file in files)
+
+
+def test_the_halves_of_americasnli_make_it_up() -> None:
+    halves = [
+        content_of(f"overlays/americasnli-cpu-{half}.yaml")["tasks"]["nli"]["targets"] for half in ("first", "second")
+    ]
+    assert halves[0] + halves[1] == content_of("americasnli-cpu.yaml")["tasks"]["nli"]["targets"]
+    assert [len(half) for half in halves] == [5, 5]
+
+
+HUB = {"hub": "somebody/rows", "path": "train.parquet"}
+SHA256 = "0" * 64
+PINS = {
+    "a file of a repository needs its commit": HUB,
+    "a file has one place": HUB | {"commit": "0" * 40, "url": "https://example.org", "sha256": SHA256},
+    "a file from the network needs its sha256": {"path": "x", "url": "https://example.org"},
+}
+
+
+@pytest.mark.parametrize("message", PINS)
+def test_a_file_without_a_pin_is_refused(message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        validate(changed("languages/ace/corpus/files", [PINS[message]]))
+
+
+def test_a_task_may_have_its_own_recipe() -> None:
+    recipe = {"max_length": 64, "full": PHASE, "sparse": PHASE}
+    experiment = validate(changed("tasks/sentiment/recipe", recipe))
+    assert experiment.task_recipe("sentiment").max_length == 64
+    assert validate(EXPERIMENT).task_recipe("sentiment").max_length == 128
+
+
+def test_what_is_held_out_needs_a_validation_split() -> None:
+    files = {"ind": {"train": {"path": "a.csv"}}}
+    dataset = {"layout": "csv", "languages": ["ind"], "files": files, "drop_held_out": True}
+    with pytest.raises(ConfigError, match=r"datasets\.smsa: drop_held_out needs a split valid in ind"):
+        validate(changed("datasets/smsa", dataset))

@@ -137,3 +137,14 @@ def test_an_unclosed_quote_is_refused(tmp_path: Path, lines: int) -> None:
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("text\nein Wort\n".encode("utf-8-sig"))
     assert read_lines(CorpusFile(path="t.csv", column="text"), tmp_path / "t.csv") == ["ein Wort"]
+
+
+def test_each_line_of_a_cell_of_a_parquet_file_is_a_line(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    path = tmp_path / "wiki.parquet"
+    parquet.write_table(pyarrow.table({"title": ["a", "b"], "text": ["one two\nthree", None]}), path)
+    assert read_lines(CorpusFile(path="wiki.parquet", column="text"), path) == ["one two", "three"]
+    with pytest.raises(SourceError, match=r"wiki\.parquet has no column 'words'; its columns are title, text"):
+        read_lines(CorpusFile(path="wiki.parquet", column="words"), path)

@@ -2,13 +2,15 @@
 
 import gzip
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import server
 
 from deftx.errors import SourceError
+from deftx.fetching import address, fetch, in_mirror
 from deftx.settings import File
-from deftx.sources import address, fetch, in_mirror
 
 TEXT = b"a line of text\n" * 1000
 ZIPPED = gzip.compress(TEXT, mtime=0)
@@ -90,3 +92,71 @@ def test_what_cannot_be_reached_names_the_way_out(tmp_path: Path, url: str, mirr
         fetch(File(path="corpora/ace.txt", url=url, sha256=SHA), tmp_path / "out" / "x", mirror)
     assert (str(mirror) in str(e.value)) is mirrored
     assert not list((tmp_path / "out").iterdir())
+
+
+# Downloads that break off
+
+
+@pytest.fixture
+def web() -> Iterator[server.Server]:
+    with server.running() as one:
+        one.files["/text"] = TEXT
+        yield one
+
+
+def on(web: server.Server) -> File:
+    return File(path="text", url=f"{web.address}/text", sha256=SHA)
+
+
+def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, web: server.Server) -> None:
+    web.breaks_after = 6000
+    with pytest.raises(SourceError, match="broke off after 6000 of 15000 bytes; the next try goes on there"):
+        fetch(on(web), tmp_path / "text", None)
+    assert not (tmp_path / "text").exists()
+    web.breaks_after = None
+    fetch(on(web), tmp_path / "text", None)
+    assert [part for _, _, part in web.asked] == [None, "bytes=6000-"]
+    assert (tmp_path / "text").read_bytes() == TEXT
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_a_server_without_parts_sends_all_again(tmp_path: Path, web: server.Server) -> None:
+    (tmp_path / ".text.part").write_bytes(b"what came before")
+    web.parts = False
+    fetch(on(web), tmp_path / "text", None)
+    assert (tmp_path / "text").read_bytes() == TEXT
+
+
+def test_a_download_that_was_whole_when_the_job_was_killed(tmp_path: Path, web: server.Server) -> None:
+    (tmp_path / ".text.part").write_bytes(TEXT)
+    fetch(on(web), tmp_path / "text", None)
+    assert (tmp_path / "text").read_bytes() == TEXT
+
+
+def test_what_came_before_was_of_another_file(tmp_path: Path, web: server.Server) -> None:
+    """The next try begins anew."""
+    (tmp_path / ".text.part").write_bytes(b"x" * 100)
+    with pytest.raises(SourceError, match="not the file that was pinned"):
+        fetch(on(web), tmp_path / "text", None)
+    assert not list(tmp_path.iterdir())
+    fetch(on(web), tmp_path / "text", None)
+    assert (tmp_path / "text").read_bytes() == TEXT
+
+
+def test_a_file_of_the_hub_from_the_mirror(tmp_path: Path) -> None:
+    """Without a SHA-256 its size alone can be checked."""
+    mirror = in_folder(tmp_path / "mirror", "rows/data/train.parquet", TEXT)
+    pin = File(hub="somebody/rows", commit="0" * 40, path="data/train.parquet", size=len(TEXT))
+    fetch(pin, tmp_path / "out", mirror)
+    assert (tmp_path / "out").read_bytes() == TEXT
+    with pytest.raises(SourceError, match="15000 bytes, expected 7"):
+        fetch(pin.model_copy(update={"size": 7}), tmp_path / "out2", mirror)
+
+
+def test_pins_tell_files_apart() -> None:
+    hub = {"hub": "somebody/rows", "commit": "0" * 40, "path": "a"}
+    assert File.model_validate(hub | {"sha256": SHA}).pin == SHA
+    pins = {File.model_validate(hub | change).pin for change in ({}, {"path": "b"}, {"commit": "1" * 40})}
+    assert len(pins) == 3
+    assert all(pin is not None and len(pin) == 64 for pin in pins)
+    assert File(path="here").pin is None

@@ -1,0 +1,174 @@
+"""The plan: jobs, downloads, disk and hours follow from the commands of a dry run."""
+
+import json
+import math
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import pytest
+from command import refused
+from hypothesis import given
+from hypothesis import strategies as st
+from test_config import EXPERIMENT, changed
+
+from deftx import plan as planning
+from deftx.config import Experiment, validate
+from deftx.errors import ConfigError
+from deftx.plan import Machine, Shape, Work, disk, hours, job_counts, merged, plan, render, shape_of, steps_between
+from deftx.settings import File, Phase
+
+BASE = Shape(12, 768, 3072, 250_002, 514)
+HUB = File(hub="somebody/rows", commit="0" * 40, path="train.parquet")
+TEXT = File(repository="owner/texts", commit="0" * 40, path="ace.txt", sha256="0" * 64, size=3_000_000)
+
+
+def experiment(**changes: Any) -> Experiment:
+    content = changed("base/model", "FacebookAI/xlm-roberta-base") | changes
+    content["languages"]["ace"] = {"corpus": {"files": [TEXT.model_dump(mode="json")]}}
+    return validate(content)
+
+
+def train(out: str, data: str, phase: dict[str, Any], settings: dict[str, Any], *options: str) -> str:
+    words = ["train", "--settings", json.dumps(settings), "--phase", json.dumps(phase), "--train", data, "--out", out]
+    return " ".join(map(quote, [*words, *options])) + " 2> log"
+
+
+LANGUAGE = {"block": 256, "mask_probability": 0.15, "output_embedding": "frozen"}
+PHASE = {"epochs": 100, "min_steps": 10, "max_steps": 20, "batch_size": 8, "learning_rate": 1e-3}
+COMMANDS = [
+    f"fetch --file {quote(HUB.model_dump_json())} --out a",
+    f"fetch --file {quote(TEXT.model_dump_json())} --out b",
+    train("delta", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE),
+    'mask delta --selection \'{"rank": "none"}\' --k 1000000 --out mask',
+    train("sft", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE, "--mask", "mask"),
+    "evaluate recipe --scores s",
+]
+STATS = "Job stats:\njob      count\n-------  -----\nfetch        2\ntotal        6\n"
+OUTPUT = "\n".join([STATS, *(f"Shell command: deftx {command}" for command in COMMANDS)])
+
+
+def test_jobs_are_counted_by_rule() -> None:
+    assert job_counts(OUTPUT) == {"fetch": 2, "total": 6}
+    assert job_counts("Nothing to be done.") == {}
+
+
+def test_downloads_are_those_no_mirror_holds(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/ace.txt").touch()
+    assert [file.path for file in plan(experiment(), OUTPUT, None).downloads] == ["train.parquet", "ace.txt"]
+    made = plan(experiment(), OUTPUT, tmp_path)
+    assert [file.path for file in made.downloads] == ["train.parquet"]
+    assert [file.path for file in made.mirrored] == ["ace.txt"]
+    text = render(made, planning.MACHINES["a100"])
+    assert "somebody/rows (hub): 1 file, size not stated" in text
+    assert "Besides, in the mirror: 1 file, 3.0 MB" in text
+
+
+def test_disk_of_each_kind() -> None:
+    parts = disk(plan(experiment(), OUTPUT, None))
+    assert parts["deltas"] == 4 * BASE.total
+    assert parts["masks"] == pytest.approx(1.01e6)
+    assert parts["sparse vectors"] == pytest.approx(5.01e6)
+    assert parts["checkpoints of one training"] == 2 * 4 * 3 * BASE.total
+    assert parts["base model"] == 4 * BASE.total
+
+
+def test_operations_of_a_step_by_hand() -> None:
+    """Weights of the layers in each product, attention, and the output at the predicted positions."""
+    (one,) = (w for w in plan(experiment(), OUTPUT, None).works if w.stage == "full fine-tuning")
+    assert one.steps == (20, 20)  # 3 MB are 3,711 blocks, 464 steps an epoch: as many as are let in
+    layer = 4 * 768 * 768 + 2 * 768 * 3072
+    biases = 9 * 768 + 3072
+    forward = 2 * 12 * (layer + biases) + 4 * 12 * 768 * 256
+    output = 2 * 0.15 * 768 * 250_002
+    tokens = 20 * 8 * 256
+    looked_at = 2 * 256 * 256 * (forward + output)
+    assert one.operations[0] == pytest.approx(tokens * (3 * forward + 2 * output) + looked_at)
+    assert one.tokens == (tokens, tokens)
+
+
+def test_hours_by_hand() -> None:
+    machine = Machine("slow", operations=100.0, bandwidth=10.0, launch=2.0, origin="")
+    one = Work("train", operations=(3600.0, 7200.0), traffic=(360.0, 720.0), steps=(18, 36), seconds=0.0)
+    assert hours([one, one], machine) == pytest.approx((2 * (36 + 36 + 36) / 3600, 2 * (72 + 72 + 72) / 3600))
+
+
+PHASES = st.builds(
+    Phase,
+    epochs=st.none() | st.floats(0.1, 20),
+    min_steps=st.integers(0, 50),
+    max_steps=st.integers(1, 200),
+    batch_size=st.integers(1, 16),
+    learning_rate=st.just(1e-3),
+)
+
+
+@given(PHASES, st.integers(1, 300))
+def test_steps_are_those_of_the_training_loop(phase: Phase, examples: int) -> None:
+    """And between fewest and most where the number of examples is not known."""
+    from deftx.loop import steps_of
+
+    steps = steps_of(phase, math.ceil(examples / phase.batch_size))
+    assert steps_between(phase, examples) == (steps, steps)
+    low, high = steps_between(phase, None)
+    assert low <= steps <= high
+
+
+def test_the_size_of_a_model_without_loading_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same from a name, from a local copy's config.json, and from base.json."""
+    monkeypatch.delenv("DEFTX_BASE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert shape_of(experiment()) == BASE
+    assert shape_of(validate(EXPERIMENT)) is None
+    config = {"num_hidden_layers": 2, "hidden_size": 8, "intermediate_size": 16, "vocab_size": 99}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 20}))
+    monkeypatch.setenv("DEFTX_BASE", str(tmp_path))
+    assert shape_of(experiment()) == Shape(2, 8, 16, 99, 20)
+    shapes = {"embeddings.word_embeddings.weight": [50, 4], "embeddings.position_embeddings.weight": [9, 4],
+              "encoder.layer.0.intermediate.dense.weight": [6, 4]}  # fmt: skip
+    described = tmp_path / "results/pico/base.json"
+    described.parent.mkdir(parents=True)
+    described.write_text(json.dumps({"shapes": shapes}))
+    assert shape_of(experiment()) == Shape(1, 4, 6, 50, 9)
+
+
+def test_parameters_of_a_shape_are_those_of_the_model(pico_xlmr: Path) -> None:
+    """XLM-R has one type of token, the pico model more."""
+    shapes = {n: s for n, s in json.loads(pico_xlmr.read_text())["shapes"].items() if "pooler" not in n}
+    types, hidden = shapes["embeddings.token_type_embeddings.weight"]
+    found = planning._shape_of_parameters(shapes)
+    assert found is not None
+    assert found.total == sum(math.prod(shape) for shape in shapes.values()) - (types - 1) * hidden
+
+
+def test_a_model_of_unknown_shape_is_planned_without_hours() -> None:
+    text = render(plan(validate(EXPERIMENT), OUTPUT, None), planning.MACHINES["h200"])
+    assert "some/model: size not known" in text
+    assert "snakemake results/pico/base.json, then ask again" in text
+
+
+def test_each_speed_says_where_it_comes_from() -> None:
+    for name, machine in planning.MACHINES.items():
+        assert machine.origin.startswith(("measured: ", "computed from operations: ")), name
+
+
+def test_what_is_laid_over(tmp_path: Path) -> None:
+    import yaml
+
+    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
+    below.write_text(yaml.safe_dump(EXPERIMENT))
+    above.write_text("name: other\nselections: {lt-sft: {k: {task: 7}}}\n")
+    both = merged([below, above])
+    assert (both.name, both.selections["lt-sft"].k.task, both.selections["lt-sft"].k.language) == ("other", 7, 0.05)
+    with pytest.raises(ConfigError, match=r"no\.yaml does not exist"):
+        merged([below, tmp_path / "no.yaml"])
+
+
+def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import yaml
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    assert "--gpu b1: not known; known are h200" in refused("plan", "a.yaml", "--gpu", "b1")
+    assert "no Snakefile here: run deftx plan in the project's folder" in refused("plan", "a.yaml")

@@ -1,0 +1,76 @@
+"""The shipped experiments are planned whole without a network and without a model."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import project as projects
+import pytest
+from project import Project
+
+CONFIG = Path(__file__).parents[2] / "config"
+NOWHERE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
+"""Whoever tries the network fails."""
+PLANNED = """
+import sys
+from pathlib import Path
+from deftx import plan
+from deftx.cli import app
+
+run, outputs = plan.dry_run, []
+plan.dry_run = lambda configs: outputs.append(run(configs)) or outputs[0]
+app(["plan", *sys.argv[1:]], standalone_mode=False)
+Path("dry-run.txt").write_text(outputs[0])
+print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+"""`deftx plan`, leaving Snakemake's output in a file and the names of the modules it has imported on stderr."""
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with the shipped configurations."""
+    made = projects.create(tmp_path_factory.mktemp("shipped") / "project")
+    shutil.copytree(CONFIG, made.folder / "config", dirs_exist_ok=True)
+    return made
+
+
+def test_the_plan_of_the_paper(shipped: Project) -> None:
+    """Its jobs are those of the dry run; every training has the settings of its task; nothing heavy is imported."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    own = {"PATH": path, "PYTHONPATH": os.pathsep.join([str(shipped.folder), *sys.path])}
+    planned = subprocess.run(
+        [sys.executable, "-c", PLANNED, "config/paper.yaml", "--gpu", "a100"],
+        cwd=shipped.folder,
+        env=projects.clean_environment() | NOWHERE | own,
+        capture_output=True,
+        text=True,
+    )
+    assert planned.returncode == 0, planned.stderr
+    lines = (shipped.folder / "dry-run.txt").read_text().splitlines()
+    stats = [line.split() for line in lines[lines.index("Job stats:") + 3 :]]
+    counts = {rule: int(count) for rule, count in stats[: stats.index([])]}
+    for rule, count in counts.items():
+        expected = f"# paper: {count:,} jobs to run" if rule == "total" else f"{count:>7,}  {rule}"
+        assert expected in planned.stdout.splitlines()
+    assert "nyu-mll/multi_nli (hub): 2 files, 219 MB" in planned.stdout
+    assert "## Disk at the peak: " in planned.stdout
+    assert "## Hours on NVIDIA A100, one job at a time: " in planned.stdout
+    assert not set(planned.stderr.split()) & {"torch", "transformers", "datasets", "huggingface_hub", "pandas"}
+
+    commands = [line for line in lines if line.startswith("Shell command: deftx train")]
+    of_task = {name: [c for c in commands if f"/{name}/" in c.split("--out")[1]] for name in ("sentiment", "nli")}
+    # From the base and three source vectors each: a full fine-tuning and a sparse one, with three seeds.
+    assert {name: len(some) for name, some in of_task.items()} == {"sentiment": 24, "nli": 24}
+    assert all('"batch_size": 32' in command for command in of_task["nli"])
+    assert all('"batch_size": 8' in command for command in of_task["sentiment"])
+    # Per language and seed: a full fine-tuning, and a sparse one for each selection.
+    assert len(commands) - 48 == 17 * 3 * (1 + 3)
+
+
+def test_half_of_americasnli(shipped: Project) -> None:
+    names = ("americasnli-cpu.yaml", "overlays/americasnli-cpu-first.yaml")
+    output = shipped.run("-n", "-p", "--configfile", *(f"config/{name}" for name in names), **NOWHERE)
+    scored = {line.split("scores/")[1].split("/")[2] for line in output.splitlines() if "--scores results/" in line}
+    assert scored == {"aym", "bzd", "cni", "gn", "hch"}
