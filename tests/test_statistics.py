@@ -1,12 +1,14 @@
 """Statistics: scores as scikit-learn has them, and tests that tell a difference from none."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from deftx.statistics import Labels, Trial, accuracy, difference, interval, macro_f1, merged, paired_p
+from deftx.statistics import Labels, Trial, accuracy, difference, holm, interval, macro_f1, merged, paired_p
 
 
 def coded(seed: int, n: int, classes: int = 3) -> Labels:
@@ -120,3 +122,37 @@ def test_copies_of_a_test_set_are_no_new_evidence() -> None:
     one = trial(gold, 0.7, 0.5)
     for measure in (interval, paired_p):
         assert measure([one] * 4, "accuracy") == pytest.approx(measure([one], "accuracy"))
+
+
+P_VALUES = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.02, 0.05, 1.0]), max_size=12)
+
+
+def rejected(p_values: list[float], level: float) -> set[int]:
+    """Holm's procedure as he describes it: from the smallest on, until one is above level / (number left)."""
+    found: set[int] = set()
+    for place in sorted(range(len(p_values)), key=lambda n: p_values[n]):
+        if p_values[place] * (len(p_values) - len(found)) > level:
+            break
+        found.add(place)
+    return found
+
+
+@given(P_VALUES, st.sampled_from([0.001, 0.05, 0.1, 0.5]))
+def test_corrected_p_values_reject_what_the_procedure_rejects(p_values: list[float], level: float) -> None:
+    assert {place for place, p in enumerate(holm(p_values)) if p <= level} == rejected(p_values, level)
+
+
+@given(P_VALUES, st.randoms(use_true_random=False))
+def test_the_correction_keeps_the_order_and_takes_any(p_values: list[float], random: random.Random) -> None:
+    corrected = holm(p_values)
+    assert all(p <= c <= 1 for p, c in zip(p_values, corrected, strict=True))
+    assert sorted(range(len(p_values)), key=lambda n: (p_values[n], n)) == sorted(
+        range(len(p_values)), key=lambda n: (corrected[n], p_values[n], n)
+    )
+    order = random.sample(range(len(p_values)), len(p_values))
+    assert holm([p_values[n] for n in order]) == [corrected[n] for n in order]
+
+
+def test_a_correction_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.2]) == [0.2] and holm([]) == []
