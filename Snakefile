@@ -45,6 +45,7 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
+        rules.costs.output,
         rules.figures.output,
     message:
         f"{EXPERIMENT.name} is complete: {ROOT}/tables and {ROOT}/figures"

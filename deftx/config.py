@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from deftx import published
 from deftx.errors import ConfigError
 from deftx.settings import (
     Base,
@@ -19,6 +20,7 @@ from deftx.settings import (
     Denoising,
     File,
     LanguageTraining,
+    Metric,
     Name,
     Phase,
     Strict,
@@ -62,6 +64,15 @@ class Dataset(DatasetSettings):
         return self
 
 
+class Published(Strict):
+    """Published scores, and which of our methods each is to be compared with."""
+
+    scores: str
+    """A set of published scores, by its name in deftx/published.json."""
+    methods: Annotated[dict[str, Name], Field(min_length=1)]
+    """Our method by the system of the set."""
+
+
 class Task(Strict):
     """A classification task: where it is learned and where it is tried."""
 
@@ -77,6 +88,10 @@ class Task(Strict):
     """Split of `test` that is scored; `valid` while something is still to be chosen."""
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Languages scored without having had labels; the source language is scored besides where `test` has it."""
+    metric: Metric = "macro_f1"
+    """What is scored, in percent: macro-averaged F1, or accuracy (usual for inference); trains nothing anew."""
+    published: Published | None = None
+    """Published scores that the report sets beside ours."""
 
 
 class LanguageRecipe(LanguageTraining):
@@ -266,6 +281,8 @@ def _inconsistencies(experiment: Experiment) -> Iterator[str]:
     if experiment.base.pretrain and experiment.testbed is None:
         yield "base.pretrain: the pieces of the vocabulary come from the block `testbed`, which is missing"
     for name, task in experiment.tasks.items():
+        if name in ("costs", "published"):
+            yield f"tasks.{name}: a table of the report has this name; choose another"
         yield from _task_inconsistencies(f"tasks.{name}", task, experiment)
 
 
@@ -282,12 +299,30 @@ def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Ite
     for code in task.targets:
         if code not in experiment.datasets[task.test].languages:
             yield f"{where}: dataset {task.test} does not hold the target language {code}"
+    if task.published:
+        yield from _unpublished(f"{where}.published", task.published, task.metric, experiment.methods)
     methods = experiment.methods.values()
     needed = {code for code in task.targets if any(m.language == "sft" for m in methods)}
     needed |= {task.source for m in methods if m.adapts_source}
     for code in sorted(needed):
         if not (experiment.languages[code].corpus or experiment.languages[code].testbed):
             yield f"languages.{code}: a method with language vectors needs its corpus"
+
+
+def _unpublished(where: str, beside: Published, metric: Metric, methods: Mapping[str, Method]) -> Iterator[str]:
+    """What cannot be set beside our scores."""
+    sets = published.load()
+    if beside.scores not in sets:
+        yield f"{where}: there is no set of published scores {beside.scores!r} (known: {_known(sets)})"
+        return
+    known = sets[beside.scores]
+    if known.metric != metric:
+        yield f"{where}: {beside.scores} holds {known.metric}, the task is scored by {metric}; set the task's `metric`"
+    for system, method in beside.methods.items():
+        if system not in known.systems:
+            yield f"{where}: {beside.scores} holds no system {system!r} (known: {_known(known.systems)})"
+        if method not in methods:
+            yield f"{where}: there is no method {method!r} (known: {_known(methods)})"
 
 
 def _known(names: Mapping[str, Any]) -> str:

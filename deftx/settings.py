@@ -22,6 +22,7 @@ def _is_name(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_is_name)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Metric = Literal["macro_f1", "accuracy"]
 
 
 class Strict(BaseModel):

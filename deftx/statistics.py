@@ -1,7 +1,8 @@
 """Is a difference more than noise: bootstrap intervals, paired permutation tests, and Holm's correction.
 
-All is computed from stored predictions. Labels are coded 0..C-1. All predictions of one test set by several seeds (or, for parallel test sets, of several
-languages) are rows over the same items: an item is resampled or swapped in all rows together.
+All is computed from stored predictions. Labels are coded 0..C-1. All predictions of one test set by several seeds (or,
+for parallel test sets, of several languages) are rows over the same items: an item is resampled or swapped in all rows
+together.
 """
 
 from collections.abc import Sequence

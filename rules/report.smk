@@ -25,9 +25,13 @@ rule overlap:
 rule tables:
     input:
         predictions=composed_cells("{root}/predictions/{method}/{task}/{lang}/seed{seed}.csv"),
+        signatures=composed_cells("{root}/scores/{method}/{task}/{lang}/seed{seed}.json"),
         records=[f"{ROOT}/{vector}.json" for vector in trained()],
     output:
         scores=f"{ROOT}/tables/scores.csv",
+        seeds=f"{ROOT}/tables/seeds.csv",
+        comparisons=f"{ROOT}/tables/comparisons.csv",
+        published=[f"{ROOT}/tables/published.csv", *([f"{ROOT}/tables/published.md"] if PUBLISHED else [])],
         gains=f"{ROOT}/tables/gains.csv",
         training=f"{ROOT}/tables/training.csv",
         tables=expand(
@@ -55,10 +59,38 @@ rule tables:
         "deftx tables $(dirname {params.out}) --plan {params.plan} --out {params.out} 2> {log}"
 
 
+rule costs:
+    input:
+        records=[f"{ROOT}/{vector}.json" for vector in trained()],
+    output:
+        costs=f"{ROOT}/tables/costs.csv",
+        table=f"{ROOT}/tables/costs.md",
+    log:
+        f"{ROOT}/logs/costs.log",
+    benchmark:
+        f"{ROOT}/benchmarks/costs.jsonl"
+    conda:
+        "../envs/deftx.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        plan=as_json(costs_plan()),
+        out=subpath(output.costs, parent=True),
+        code=code_of("deftx.costs"),
+    message:
+        "costs"
+    # Benchmarks and vectors are read where they are, but are no inputs: times never make a job run again.
+    shell:
+        "deftx costs $(dirname {params.out}) --plan {params.plan} --out {params.out} 2> {log}"
+
+
 rule figures:
     input:
         scores=rules.tables.output.scores,
         gains=rules.tables.output.gains,
+        published=rules.tables.output.published,
         reports=list(mask_reports().values()),
         overlaps=expand(f"{ROOT}/tables/overlap-{{selection}}.csv", selection=WITH_LANGUAGES),
     output:
@@ -66,6 +98,7 @@ rule figures:
             f"{ROOT}/figures/{{figure}}.{{form}}",
             figure=[
                 "scores",
+                *(["published"] if PUBLISHED else []),
                 *(["gains", "spectra", "density", "overlap"] if WITH_LANGUAGES else []),
             ],
             form=["svg", "pdf", "png"],
