@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from deftx import statistics
 from deftx.statistics import Trial
 
@@ -53,11 +51,10 @@ def compare(trials: Mapping[str, Trial], targets: Sequence[str], metric: str) ->
 
 
 def _test(trials: Sequence[Trial], metric: str) -> Comparison:
-    items = [np.arange(len(trial.gold)) for trial in trials]
-    total = sum(statistics.difference(t, metric, i, i, i) for t, i in zip(trials, items, strict=True))
+    total = sum(statistics.difference(trial, metric) for trial in trials)
     low, high = statistics.interval(trials, metric)
     p = statistics.paired_p(trials, metric)
-    return Comparison(float(total) / sum(len(t.ours) for t in trials), low, high, p, p)
+    return Comparison(total / sum(len(t.ours) for t in trials), low, high, p, p)
 
 
 def statement(title: str, other: str, tests: Mapping[str, Comparison], targets: Sequence[str]) -> str:

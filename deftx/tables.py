@@ -263,8 +263,7 @@ def _gains(name: str, task: TaskPlan, predictions: Predictions, plan: Plan) -> l
             continue
         for language in (*task.targets, MEAN):
             trials = [_against(predictions, method, str(plan.control), t) for t in _of(language, task)]
-            items = [np.arange(len(t.gold)) for t in trials]
-            total = sum(statistics.difference(t, task.metric, i, i, i) for t, i in zip(trials, items, strict=True))
+            total = sum(statistics.difference(trial, task.metric) for trial in trials)
             low, high = statistics.interval(trials, task.metric)
             rows.append(
                 _keys(name, method, language, plan)

@@ -179,14 +179,15 @@ STAGES = {
 
 def made_from(name: str) -> list[str]:
     """What a delta, mask or SFT was trained or chosen with, beside data: its mask, what that ranks, its task's start."""
-    family, kind, *rest = name.split("/")
+    family, kind, *rest = Path(name).parts
     needs = []
-    if family in ("sfts", "masks"):
+    if family == "sfts":
+        needs.append(str(Path("masks", kind, *rest)))
+    if family == "masks":
         selection, *rest = rest
-        source = "masks" if family == "sfts" else ranked_by(selection)
-        needs.append("/".join([source, kind, *([selection] if family == "sfts" else []), *rest]))
+        needs.append(str(Path(ranked_by(selection), kind, *rest)))
     if kind == "task":
-        task, start, seed = rest
+        task, start, seed = rest[-3:]
         wildcards = SimpleNamespace(task=task, start=start, seed=seed.removeprefix("seed"))
         needs += map(below_root, vector_of_start(wildcards).values())
     return needs
