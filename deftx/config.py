@@ -4,7 +4,7 @@
 table in config/README.md are generated from the descriptions here and in `deftx.settings` (`deftx schema`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -300,7 +300,7 @@ def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Ite
         if code not in experiment.datasets[task.test].languages:
             yield f"{where}: dataset {task.test} does not hold the target language {code}"
     if task.published:
-        yield from _unpublished(f"{where}.published", task.published, task.metric, experiment.methods)
+        yield from _unpublished(f"{where}.published", task.published, task, experiment.methods)
     methods = experiment.methods.values()
     needed = {code for code in task.targets if any(m.language == "sft" for m in methods)}
     needed |= {task.source for m in methods if m.adapts_source}
@@ -309,15 +309,24 @@ def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Ite
             yield f"languages.{code}: a method with language vectors needs its corpus"
 
 
-def _unpublished(where: str, beside: Published, metric: Metric, methods: Mapping[str, Method]) -> Iterator[str]:
+def _unpublished(where: str, beside: Published, task: Task, methods: Mapping[str, Method]) -> Iterator[str]:
     """What cannot be set beside our scores."""
     sets = published.load()
     if beside.scores not in sets:
         yield f"{where}: there is no set of published scores {beside.scores!r} (known: {_known(sets)})"
         return
     known = sets[beside.scores]
-    if known.metric != metric:
-        yield f"{where}: {beside.scores} holds {known.metric}, the task is scored by {metric}; set the task's `metric`"
+    if known.metric != task.metric:
+        yield (
+            f"{where}: {beside.scores} holds {known.metric}, the task is scored by {task.metric}; "
+            "set the task's `metric`, or take `published` out"
+        )
+    unknown = [system for system in beside.methods if system not in known.systems]
+    if not unknown and not published.comparable(beside.scores, beside.methods, task.targets):
+        yield (
+            f"{where}: nothing in {beside.scores} is about these targets (its languages: {_known(known.languages)}; "
+            "an average needs all of them); take `published` out"
+        )
     for system, method in beside.methods.items():
         if system not in known.systems:
             yield f"{where}: {beside.scores} holds no system {system!r} (known: {_known(known.systems)})"
@@ -325,7 +334,7 @@ def _unpublished(where: str, beside: Published, metric: Metric, methods: Mapping
             yield f"{where}: there is no method {method!r} (known: {_known(methods)})"
 
 
-def _known(names: Mapping[str, Any]) -> str:
+def _known(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 

@@ -57,6 +57,8 @@ class Compared(BaseModel):
 def comparable(name: str, methods: Mapping[str, str], targets: Sequence[str]) -> list[Compared]:
     """What of a set can be compared: scores in our target languages, and the mean where it is over the same ones.
 
+    A system with neither is left out.
+
     Args:
         name: of the set.
         methods: our method by the set's system.
@@ -64,13 +66,15 @@ def comparable(name: str, methods: Mapping[str, str], targets: Sequence[str]) ->
     """
     scores = load()[name]
     compared = {*targets, *(["mean"] if set(scores.languages) == set(targets) else [])}
+    held = {s: {k: v for k, v in scores.systems[s].scores.items() if k in compared} for s in methods}
     return [
         Compared(
             method=method,
             title=scores.systems[system].title,
             base=scores.base,
             source=scores.systems[system].source,
-            scores={k: v for k, v in scores.systems[system].scores.items() if k in compared},
+            scores=held[system],
         )
         for system, method in methods.items()
+        if held[system]
     ]
