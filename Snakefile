@@ -49,6 +49,7 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
+        rules.costs.output,
         rules.sweeps.output if EXPERIMENT.sweeps else rules.figures.output,
     message:
         f"{EXPERIMENT.name} is complete: {REPORT}/tables and {REPORT}/figures"

@@ -359,11 +359,13 @@ def evaluate(
     scores: Annotated[Path, typer.Option(help="JSON to write.")],
     predictions: Annotated[Path, typer.Option(help="CSV to write: every prediction with its probabilities.")],
     max_length: Annotated[int, typer.Option(help="Texts are cut to so many tokens.")] = 128,
+    metric: Annotated[str, typer.Option(help="What the task is judged by: macro_f1 or accuracy.")] = "macro_f1",
 ) -> None:
     """Score a composed model on a labelled test set."""
     from deftx import evaluation
+    from deftx.settings import Metric
 
-    evaluation.evaluate(recipe, base, dataset, max_length, scores, predictions)
+    evaluation.evaluate(recipe, base, dataset, max_length, scores, predictions, parsed(Metric, metric))
 
 
 @verb
@@ -387,6 +389,18 @@ def tables(
     from deftx import tables as table_stage
 
     table_stage.build(results, parsed(table_stage.Plan, plan), out)
+
+
+@verb
+def costs(
+    results: Annotated[Path, typer.Argument(help="Folder of the experiment's results.")],
+    plan: Annotated[str, typer.Option(help="Methods, their modules, and what these were made from, as JSON.")],
+    out: Out,
+) -> None:
+    """Tabulate what each method trains, stores and takes, from training records and benchmarks."""
+    from deftx import costs as cost_stage
+
+    cost_stage.build(results, parsed(cost_stage.Plan, plan), out)
 
 
 @verb

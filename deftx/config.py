@@ -4,13 +4,14 @@
 table in config/README.md are generated from the descriptions here and in `deftx.settings` (`deftx schema`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from deftx import published
 from deftx.errors import ConfigError
 from deftx.settings import (
     Base,
@@ -20,6 +21,7 @@ from deftx.settings import (
     Denoising,
     File,
     LanguageTraining,
+    Metric,
     Name,
     Phase,
     Split,
@@ -65,6 +67,15 @@ class Dataset(DatasetSettings):
         return self
 
 
+class Published(Strict):
+    """Published scores, and which of our methods each is to be compared with."""
+
+    scores: str
+    """A set of published scores, by its name in deftx/published.json."""
+    methods: Annotated[dict[str, Name], Field(min_length=1)]
+    """Our method by the system of the set."""
+
+
 class Task(Strict):
     """A classification task: where it is learned and where it is tried."""
 
@@ -82,6 +93,10 @@ class Task(Strict):
     """Languages scored without having had labels; the source language is scored besides where `test` has it."""
     recipe: "TaskRecipe | None" = None
     """How this task is trained, where not as `recipe.task` says."""
+    metric: Metric = "macro_f1"
+    """What is scored, in percent: macro-averaged F1, or accuracy (usual for inference); trains nothing anew."""
+    published: Published | None = None
+    """Published scores that the report sets beside ours."""
 
 
 class LanguageRecipe(LanguageTraining):
@@ -329,6 +344,8 @@ def _inconsistencies(experiment: Experiment) -> Iterator[str]:
     if experiment.base.pretrain and experiment.testbed is None:
         yield "base.pretrain: the pieces of the vocabulary come from the block `testbed`, which is missing"
     for name, task in experiment.tasks.items():
+        if name in ("costs", "published"):
+            yield f"tasks.{name}: a table of the report has this name; choose another"
         yield from _task_inconsistencies(f"tasks.{name}", task, experiment)
 
 
@@ -345,6 +362,8 @@ def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Ite
     for code in task.targets:
         if code not in experiment.datasets[task.test].languages:
             yield f"{where}: dataset {task.test} does not hold the target language {code}"
+    if task.published:
+        yield from _unpublished(f"{where}.published", task.published, task, experiment.methods)
     for name, method in experiment.methods.items() if not experiment.has_text(task.source) else ():
         if method.adapts_source:
             yield (
@@ -362,7 +381,32 @@ def _unprunable(name: str, method: Method, experiment: Experiment) -> Iterator[s
         )
 
 
-def _known(names: Mapping[str, Any]) -> str:
+def _unpublished(where: str, beside: Published, task: Task, methods: Mapping[str, Method]) -> Iterator[str]:
+    """What cannot be set beside our scores."""
+    sets = published.load()
+    if beside.scores not in sets:
+        yield f"{where}: there is no set of published scores {beside.scores!r} (known: {_known(sets)})"
+        return
+    known = sets[beside.scores]
+    if known.metric != task.metric:
+        yield (
+            f"{where}: {beside.scores} holds {known.metric}, the task is scored by {task.metric}; "
+            "set the task's `metric`, or take `published` out"
+        )
+    unknown = [system for system in beside.methods if system not in known.systems]
+    if not unknown and not published.comparable(beside.scores, beside.methods, task.targets):
+        yield (
+            f"{where}: nothing in {beside.scores} is about these targets (its languages: {_known(known.languages)}; "
+            "an average needs all of them); take `published` out"
+        )
+    for system, method in beside.methods.items():
+        if system not in known.systems:
+            yield f"{where}: {beside.scores} holds no system {system!r} (known: {_known(known.systems)})"
+        if method not in methods:
+            yield f"{where}: there is no method {method!r} (known: {_known(methods)})"
+
+
+def _known(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 

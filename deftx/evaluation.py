@@ -17,7 +17,9 @@ from deftx.datasets import load as load_rows
 from deftx.errors import VectorError
 from deftx.files import write_json, write_text
 from deftx.objectives import probabilities, tokenise
-from deftx.provenance import threads
+from deftx.provenance import threads, versions
+from deftx.settings import Metric
+from deftx.signatures import signature
 from deftx.sources import sha256_of
 
 
@@ -41,8 +43,18 @@ def build(recipe: composition.Recipe, description: base_model.Description) -> An
     return model.eval()
 
 
-def evaluate(recipe: Path, base: Path, dataset: Path, max_length: int, scores: Path, predictions: Path) -> None:
+def evaluate(
+    recipe: Path,
+    base: Path,
+    dataset: Path,
+    max_length: int,
+    scores: Path,
+    predictions: Path,
+    metric: Metric = "macro_f1",
+) -> None:
     """Score a composed model on a dataset: writes the scores and every prediction with its probabilities.
+
+    All measures are written; `metric` is the one that the task is judged by, and that the signature names.
 
     Raises:
         VectorError, BaseModelError, DatasetError: something does not fit; named.
@@ -59,11 +71,18 @@ def evaluate(recipe: Path, base: Path, dataset: Path, max_length: int, scores: P
     probability = probabilities(model, tokenizer, tokenise(tokenizer, rows, max_length))
     write_text(predictions, as_csv(rows, labels, probability))
     predicted = [labels[i] for i in probability.argmax(1)]
+    vectors = [vector for vector, _ in composition.load_terms(composed, description)]
+    added = [{"sha256": term.sha256, "weight": term.weight} for term in composed.terms]
+    data = sha256_of(dataset)
+    seed = next(vector.metadata.seed for vector in vectors if vector.head)
+    software = {name: version for name, version in versions().items() if name in ("deftx", "torch")}
     content = measures([row["label"] for row in rows], predicted, labels) | {
         "base": description.hash,
-        "dataset": sha256_of(dataset),
-        "vectors": [{"sha256": term.sha256, "weight": term.weight} for term in composed.terms],
-        "entries": [vector.entries for vector, _ in composition.load_terms(composed, description)],
+        "dataset": data,
+        "vectors": added,
+        "entries": [vector.entries for vector in vectors],
+        "metric": metric,
+        "signature": signature(metric, len(rows), seed, description.hash, data, added, software),
     }
     write_json(scores, content)
 

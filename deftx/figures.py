@@ -48,7 +48,7 @@ def build(tables: Path, reports: Mapping[str, Path], overlaps: Mapping[str, Path
     """Draw every figure the inputs allow.
 
     Args:
-        tables: folder with scores.csv and gains.csv.
+        tables: folder with scores.csv, gains.csv and published.csv.
         reports: report of a mask by `selection/name`.
         overlaps: overlap table by selection.
         out: folder of the figures.
@@ -58,7 +58,10 @@ def build(tables: Path, reports: Mapping[str, Path], overlaps: Mapping[str, Path
         save(scores(table), out / "scores")
         gain_table = _table(tables / "gains.csv")
         if len(gain_table):
-            save(gains(gain_table, METRIC_NAMES[table["metric"][0]]), out / "gains")
+            save(gains(gain_table), out / "gains")
+        beside = _table(tables / "published.csv")
+        if len(beside):
+            save(published(beside), out / "published")
         read = {name: json.loads(path.read_text()) for name, path in reports.items()}
         if read:
             save(spectra(read), out / "spectra")
@@ -106,7 +109,7 @@ def scores(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def gains(table: pd.DataFrame, metric: str) -> Figure:
+def gains(table: pd.DataFrame) -> Figure:
     """Gain of each method over the control, by language, with bootstrap intervals."""
     tasks = list(table["task"].unique())
     languages = table["language"].nunique()
@@ -124,10 +127,44 @@ def gains(table: pd.DataFrame, metric: str) -> Figure:
         axes.axvline(0, color="black", linewidth=0.6)
         axes.set_yticks(_places(rows), _labels(rows, "\n"))
         axes.invert_yaxis()
-        axes.set_xlabel(f"gain over the task vector alone, {metric.replace('(%)', 'points')}")
+        metric = METRIC_NAMES[rows["metric"].iloc[0]].replace("(%)", "points")
+        axes.set_xlabel(f"gain over the task vector alone, {metric}")
         axes.grid(axis="x", linewidth=0.3, alpha=0.6)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, ncols=min(len(labels), 4), loc="outside upper center", columnspacing=1.0)
+    return figure
+
+
+def published(table: pd.DataFrame) -> Figure:
+    """Our scores with bootstrap intervals, and the published ones: one line per system and language, a panel per task.
+
+    Diamonds are published scores, filled where they lie outside our interval.
+    """
+    tasks = list(table["task"].unique())
+    heights = [0.55 + 0.16 * int((table["task"] == task).sum()) for task in tasks]
+    figure = Figure(figsize=(COLUMN, sum(heights) + 0.3))
+    panels = figure.subplots(len(tasks), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, task in zip(panels, tasks, strict=True):
+        rows = table[table["task"] == task]
+        # A system is a block of its own, a little apart from the one above.
+        at = np.arange(len(rows)) + 0.6 * (rows["system"].to_numpy() != np.roll(rows["system"], 1))[:].cumsum()
+        error = np.abs(rows[["low", "high"]].to_numpy().T - rows["score"].to_numpy())
+        axes.errorbar(rows["score"], at, xerr=error, fmt="o", markersize=3, elinewidth=0.8, color=COLOURS[3],
+                      label="ours")  # fmt: skip
+        for outside, face in ((False, "white"), (True, COLOURS[5])):
+            these = (rows["outside"] == outside).to_numpy()
+            label = "published, outside our interval" if outside else "published"
+            axes.plot(rows["published"][these], at[these], "D", markersize=3.5, markeredgewidth=0.8,
+                      markeredgecolor=COLOURS[5], markerfacecolor=face, label=label)  # fmt: skip
+        places = ["mean" if code == MEAN else code for code in rows["language"]]
+        axes.set_yticks(at, [f"{system}: {place}" for system, place in zip(rows["system"], places, strict=True)])
+        axes.invert_yaxis()
+        axes.set_xlabel(METRIC_NAMES[rows["metric"].iloc[0]])
+        axes.set_title(task if len(tasks) > 1 else "", loc="left")
+        axes.grid(axis="x", linewidth=0.3, alpha=0.6)
+        axes.set_axisbelow(True)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=3, loc="outside upper center", columnspacing=1.0, handletextpad=0.3)
     return figure
 
 

@@ -26,6 +26,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Conflicts = Literal["sum", "ties", "drop-overlap"]
 """What happens to entries that several vectors of a sum move (`deftx.conflicts`)."""
 Split = Literal["train", "valid", "test"]
+Metric = Literal["macro_f1", "accuracy"]
 
 
 class Strict(BaseModel):

@@ -1,7 +1,8 @@
-"""Is a difference more than noise: bootstrap intervals and paired permutation tests on stored predictions.
+"""Is a difference more than noise: bootstrap intervals, paired permutation tests, and Holm's correction.
 
-Labels are coded 0..C-1. All predictions of one test set by several seeds (or, for parallel test sets, of several
-languages) are rows over the same items: an item is resampled or swapped in all rows together.
+All is computed from stored predictions. Labels are coded 0..C-1. All predictions of one test set by several seeds (or,
+for parallel test sets, of several languages) are rows over the same items: an item is resampled or swapped in all rows
+together.
 """
 
 from collections.abc import Sequence
@@ -16,38 +17,45 @@ SEED = 20_250_521
 CONFIDENCE = 0.95
 
 Labels = NDArray[np.int64]
+Counts = NDArray[np.float64]
 
 
-def macro_f1(gold: Labels, predicted: Labels, axis: int = -1) -> NDArray[np.float64]:
-    """Macro-F1 in percent over the classes that occur in `gold` anywhere, along the last axis; vectorised.
+def macro_f1(gold: Labels, predicted: Labels) -> float:
+    """Macro-F1 in percent over the classes that occur in `gold`.
 
     Equals scikit-learn's `f1_score(average="macro", zero_division=0)` over all classes of the task, given that
     each of them occurs in the gold labels.
     """
-    counts = _confusion(np.moveaxis(gold, axis, -1), np.moveaxis(predicted, axis, -1))
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    size = counts.sum(-1) + counts.sum(-2)
-    f1 = 2 * hits / np.maximum(size, 1)
-    occurs = np.isin(np.arange(counts.shape[-1]), gold)
-    return 100 * f1[..., occurs].mean(-1)
+    return float(_macro_f1(_confusion(gold, predicted), np.unique(gold)))
 
 
-def _confusion(gold: Labels, predicted: Labels) -> NDArray[np.int64]:
-    """Confusion matrices (... x classes x classes, gold in lines) of labels along the last axis."""
-    gold, predicted = np.broadcast_arrays(gold, predicted)
-    classes = int(max(gold.max(), predicted.max())) + 1
-    cells = (gold * classes + predicted).reshape(-1, gold.shape[-1])
-    cells += classes**2 * np.arange(len(cells))[:, None]  # one histogram for all matrices
-    counts = np.bincount(cells.ravel(), minlength=len(cells) * classes**2)
-    return counts.reshape(*gold.shape[:-1], classes, classes)
-
-
-def accuracy(gold: Labels, predicted: Labels, axis: int = -1) -> NDArray[np.float64]:
-    """Accuracy in percent along `axis`."""
-    return 100 * np.mean(gold == predicted, axis=axis)
+def accuracy(gold: Labels, predicted: Labels) -> float:
+    """Accuracy in percent."""
+    return float(_accuracy(_confusion(gold, predicted), np.unique(gold)))
 
 
 METRICS = {"macro_f1": macro_f1, "accuracy": accuracy}
+
+
+def _macro_f1(counts: Counts, occurring: Labels) -> Counts:
+    """Macro-F1 of confusion matrices (... x classes x classes) over the classes that occur."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    size = counts.sum(-1) + counts.sum(-2)
+    f1 = 2 * hits / np.maximum(size, 1)
+    return 100 * f1[..., occurring].mean(-1)
+
+
+def _accuracy(counts: Counts, _: Labels) -> Counts:
+    return 100 * (np.trace(counts, axis1=-2, axis2=-1) / counts.sum((-1, -2)))
+
+
+FROM_COUNTS = {"macro_f1": _macro_f1, "accuracy": _accuracy}
+
+
+def _confusion(gold: Labels, predicted: Labels) -> Counts:
+    """Confusion matrix, gold in lines."""
+    classes = int(max(gold.max(), predicted.max())) + 1
+    return np.bincount(gold * classes + predicted, minlength=classes**2).reshape(classes, classes).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -70,11 +78,31 @@ def merged(trials: Sequence[Trial]) -> list[Trial]:
     ]
 
 
-def difference(trial: Trial, metric: str, ours: Any, theirs: Any, gold: Any) -> Any:
-    """Sum over rows of our score, minus theirs; indices of items may have leading axes of resamples."""
+def difference(trial: Trial, metric: str) -> float:
+    """Sum over rows of our score, minus theirs."""
     score = METRICS[metric]
-    total = sum(score(trial.gold[gold], row[ours]) for row in trial.ours)
-    return total - sum(score(trial.gold[gold], row[theirs]) for row in trial.theirs)
+    ours, theirs = (sum(score(trial.gold, row) for row in rows) for rows in (trial.ours, trial.theirs))
+    return float(ours - theirs)
+
+
+def _cells(trial: Trial, classes: int, rows: Labels) -> Counts:
+    """Which cell of its row's confusion matrix each item falls in: items x (rows * classes^2), one 1 per item and row.
+
+    The confusion matrices of any number of resamples are then one product of matrices, exact in float64.
+    """
+    cells = np.zeros((len(trial.gold), len(rows), classes**2))
+    np.put_along_axis(cells, (trial.gold * classes + rows).T[:, :, None], 1.0, axis=-1)
+    return cells.reshape(len(trial.gold), -1)
+
+
+def _total(counts: Counts, trial: Trial, classes: int, metric: str) -> Counts:
+    """Sum of scores over rows, for each line of counts (resamples x (rows * classes^2))."""
+    matrices = counts.reshape(len(counts), -1, classes, classes)
+    return FROM_COUNTS[metric](matrices, np.unique(trial.gold)).sum(-1)
+
+
+def _classes(trial: Trial) -> int:
+    return int(max(labels.max(initial=0) for labels in (trial.gold, trial.ours, trial.theirs))) + 1
 
 
 def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
@@ -86,14 +114,20 @@ def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
     """
     from scipy.stats import bootstrap
 
-    groups = merged(trials)
-    rows = sum(len(group.ours) for group in groups)
+    groups = [(t, k, _cells(t, k, t.ours), _cells(t, k, t.theirs)) for t in merged(trials) for k in [_classes(t)]]
+    rows = sum(len(trial.ours) for trial, *_ in groups)
 
-    def mean(*items: Any, axis: int = -1) -> Any:
-        return sum(difference(g, metric, i, i, i) for g, i in zip(groups, items, strict=True)) / rows
+    def mean(*samples: Any, axis: int = -1) -> Any:
+        total: Any = 0.0
+        for (trial, classes, ours, theirs), items in zip(groups, samples, strict=True):
+            times = _times(items)
+            total = total + _total(times @ ours, trial, classes, metric)
+            if len(trial.theirs):
+                total = total - _total(times @ theirs, trial, classes, metric)
+        return total / rows
 
     limits = bootstrap(
-        [np.arange(len(group.gold)) for group in groups],
+        [np.arange(len(trial.gold)) for trial, *_ in groups],
         mean,
         vectorized=True,
         n_resamples=RESAMPLES,
@@ -105,6 +139,14 @@ def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
     return float(limits.low), float(limits.high)
 
 
+def _times(items: Labels) -> Counts:
+    """How often each item is drawn in each resample (resamples x items), from the numbers of the items drawn."""
+    items = np.atleast_2d(items)
+    resamples, n = items.shape
+    drawn = items + n * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
+
+
 def paired_p(trials: Sequence[Trial], metric: str) -> float:
     """Two-sided p-value of a paired permutation test: the methods' predictions of an item are swapped at random.
 
@@ -114,18 +156,33 @@ def paired_p(trials: Sequence[Trial], metric: str) -> float:
     Returns:
         (c + 1) / (n + 1) over n random swaps (Phipson & Smyth 2010), so never 0.
     """
-    groups = merged(trials)
+    groups = [(t, k, _cells(t, k, t.ours), _cells(t, k, t.theirs)) for t in merged(trials) for k in [_classes(t)]]
     rng = np.random.default_rng(SEED)
-    observed = abs(sum(difference(g, metric, *[np.arange(len(g.gold))] * 3) for g in groups))
+    observed = abs(sum(difference(trial, metric) for trial, *_ in groups))
     extreme = 0
     for _ in range(RESAMPLES // 250):
         total: Any = 0.0
-        for group in groups:
-            n = len(group.gold)
-            both = np.hstack([group.ours, group.theirs])
-            doubled = Trial(group.gold, both, both)
-            swap = n * (rng.random((250, n)) < 0.5)
-            items = np.arange(n)
-            total = total + difference(doubled, metric, items + swap, items + n - swap, items)
+        for trial, classes, ours, theirs in groups:
+            swapped = (rng.random((250, len(trial.gold))) < 0.5).astype(np.float64) @ (theirs - ours)
+            total = total + _total(ours.sum(0) + swapped, trial, classes, metric)
+            total = total - _total(theirs.sum(0) - swapped, trial, classes, metric)
         extreme += int((np.abs(total) >= observed - 1e-9).sum())
     return (extreme + 1) / (RESAMPLES + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number (Holm 1979): significant at 0.05 where the step-down test says so.
+
+    The i-th smallest of m is multiplied by m - i + 1, and is never below a smaller one's result nor above 1. Below
+    a level a, the chance of even one false finding among all m is at most a, however the tests depend on one another.
+
+    Returns:
+        The corrected values in the order given.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected = [1.0] * len(p_values)
+    least = 0.0
+    for rank, place in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = least
+    return corrected

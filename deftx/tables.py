@@ -1,20 +1,31 @@
-"""Tables: scores by language and method, with spread over seeds, intervals, and tests against a reference."""
+"""Tables: scores by language and method, with spread over seeds, intervals, tests, and the published scores beside."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from deftx import statistics
+from deftx import beside, comparisons, statistics
+from deftx.comparisons import LEVEL, MEAN, Comparison
 from deftx.errors import DatasetError
 from deftx.files import write_text
+from deftx.published import Compared
+from deftx.settings import Metric
+from deftx.signatures import pooled
 
-MEAN = "mean"
 LACKING = "no language vector"
+METRIC_NAMES = {"macro_f1": "Macro-F1", "accuracy": "Accuracy"}
+Predictions = dict[str, dict[str, statistics.Trial]]
+"""By method and language."""
+Signatures = dict[str, dict[str, list[str]]]
+"""By method and language, one for each seed."""
+Comparisons = dict[tuple[str, str], dict[str, Comparison]]
+"""By pair of methods and language."""
 
 
 class TaskPlan(BaseModel):
@@ -27,6 +38,9 @@ class TaskPlan(BaseModel):
     targets: tuple[str, ...]
     scored: tuple[str, ...]
     """Languages with scores: the targets, and the source where the test set has it."""
+    metric: Metric = "macro_f1"
+    published: tuple[Compared, ...] = ()
+    """Published scores to set beside ours."""
 
 
 class Plan(BaseModel):
@@ -44,41 +58,57 @@ class Plan(BaseModel):
     """Languages scored without a vector, by method that adds one and task: there is no text of them."""
     vectors: tuple[str, ...] = ()
     """Trained deltas and SFTs, as their files' names below the results without the ending."""
-    metric: Literal["macro_f1", "accuracy"] = "macro_f1"
     reference: str | None = None
     """Method the others are tested against."""
+    proposed: str | None = None
+    """Method that is tested against all others."""
     control: str | None = None
     """Method without language vector that gains are counted from."""
 
 
 def build(results: Path, plan: Plan, out: Path) -> None:
-    """Tabulate stored predictions: scores, gains over the control, and training records.
+    """Tabulate stored predictions: scores, seeds, comparisons, gains over the control, and training records.
 
-    Writes scores.csv and gains.csv (one row per task, method and language), {task}.md and {task}.tex (methods in
-    rows, languages in columns), and training.csv (one row per trained vector).
+    Writes scores.csv and gains.csv (one row per task, method and language), seeds.csv (one more for each seed),
+    comparisons.csv (one row per task, pair of methods and language), published.csv, {task}.md and {task}.tex (methods
+    in rows, languages in columns), training.csv (one row per trained vector), and where there are published scores
+    published.md.
 
     Raises:
-        DatasetError: predictions of one test set do not belong to the same items.
+        DatasetError: predictions of one test set do not belong to the same items, or were scored by another metric.
     """
-    scores, gains = [], []
+    scores, seeds, gains, compared, published = [], [], [], [], []
+    texts = {}
     for name, task in plan.tasks.items():
         items: dict[str, tuple[Path, pd.DataFrame]] = {}
         predictions = {method: _predictions(results, method, name, task, plan.seeds, items) for method in plan.methods}
-        scores += _scores(name, task, predictions, plan)
+        signatures = {method: _signatures(results, method, name, task, plan.seeds) for method in plan.methods}
+        pairs = {pair: _compared(predictions, *pair, task) for pair in
+                 comparisons.pairs(list(plan.methods), plan.reference, plan.proposed)}  # fmt: skip
+        of_task = _scores(name, task, predictions, signatures, pairs, plan)
+        scores += of_task
+        seeds += _seeds(name, task, predictions, signatures, plan)
         gains += _gains(name, task, predictions, plan)
-    table = pd.DataFrame(scores)
-    write_text(out / "scores.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    columns = ["task", "method", "title", "language", "name", "gain", "low", "high"]
-    gained = pd.DataFrame(gains, columns=columns)
-    write_text(out / "gains.csv", gained.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    for name, task in plan.tasks.items():
-        of_task = table[table["task"] == name]
-        write_text(out / f"{name}.md", markdown(of_task, task, plan))
-        write_text(out / f"{name}.tex", latex(of_task, task, plan))
-    write_text(
-        out / "training.csv",
-        _training(results, plan.vectors).to_csv(index=False, float_format="%.4f", lineterminator="\n"),
-    )
+        compared += _comparisons(name, task, pairs, plan)
+        published += beside.rows(of_task, task.published)
+        statements = [row["statement"] for row in compared if row["task"] == name and row["statement"]]
+        table = pd.DataFrame(of_task)
+        texts[f"{name}.md"] = markdown(table, task, plan, statements)
+        texts[f"{name}.tex"] = latex(table, task, plan)
+    tables = {
+        "scores": pd.DataFrame(scores),
+        "seeds": pd.DataFrame(seeds),
+        "gains": pd.DataFrame(gains, columns=[*KEYS, "gain", "low", "high", "metric"]),
+        "comparisons": pd.DataFrame(compared, columns=COMPARED),
+        "published": pd.DataFrame(published, columns=beside.COLUMNS),
+        "training": _training(results, plan.vectors),
+    }
+    for name, table in tables.items():
+        texts[f"{name}.csv"] = table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    if published:
+        texts["published.md"] = beside.markdown(published)
+    for name, text in texts.items():
+        write_text(out / name, text)
 
 
 def _predictions(
@@ -111,16 +141,57 @@ def _coded(labels: "pd.Series[str]", code: dict[str, int]) -> statistics.Labels:
     return np.array([code[label] for label in labels], dtype=np.int64)
 
 
+def _signatures(results: Path, method: str, name: str, task: TaskPlan, seeds: Sequence[int]) -> dict[str, list[str]]:
+    """Signatures of the scores by language, one for each seed."""
+    found: dict[str, list[str]] = {}
+    for language in task.scored:
+        for seed in seeds:
+            path = results / "scores" / method / name / language / f"seed{seed}.json"
+            signature = json.loads(path.read_text()).get("signature", "none|")
+            if signature.partition("|")[0] != task.metric:
+                raise DatasetError(
+                    f"{path} has no signature, or one of another metric than {task.metric}; evaluate it again"
+                )
+            found.setdefault(language, []).append(signature)
+    return found
+
+
+def _compared(predictions: Predictions, method: str, other: str, task: TaskPlan) -> dict[str, Comparison]:
+    trials = {language: _against(predictions, method, other, language) for language in task.scored}
+    return comparisons.compare(trials, task.targets, task.metric)
+
+
+def _against(predictions: Predictions, method: str, other: str, language: str) -> statistics.Trial:
+    mine, theirs = predictions[method][language], predictions[other][language]
+    return statistics.Trial(mine.gold, mine.ours, theirs.ours)
+
+
+KEYS = ["task", "method", "title", "language", "name"]
+
+
+def _keys(task: str, method: str, language: str, plan: Plan) -> dict[str, Any]:
+    """The columns that say which cell a row is about."""
+    name = plan.languages.get(language, "mean of targets")
+    return dict(zip(KEYS, (task, method, plan.methods[method], language, name), strict=True))
+
+
+def _of(language: str, task: TaskPlan) -> Sequence[str]:
+    """The languages of a column: the targets for their mean."""
+    return task.targets if language == MEAN else [language]
+
+
 def _scores(
-    name: str, task: TaskPlan, predictions: dict[str, dict[str, statistics.Trial]], plan: Plan
+    name: str, task: TaskPlan, predictions: Predictions, signatures: Signatures, pairs: Comparisons, plan: Plan
 ) -> list[dict[str, Any]]:
-    score = statistics.METRICS[plan.metric]
+    """Pooled over seeds: mean, between-seed standard deviation, interval, and test against the reference."""
+    score = statistics.METRICS[task.metric]
     rows = []
     for method, trials in predictions.items():
         for language in (*task.scored, MEAN):
-            some = [trials[t] for t in (task.targets if language == MEAN else [language])]
+            some = [trials[t] for t in _of(language, task)]
             by_seed = np.mean([[float(score(t.gold, row)) for row in t.ours] for t in some], axis=0)
-            low, high = statistics.interval(some, plan.metric)
+            low, high = statistics.interval(some, task.metric)
+            test = pairs[method, str(plan.reference)][language] if (method, plan.reference) in pairs else None
             rows.append(
                 _keys(name, method, language, plan)
                 | {
@@ -128,47 +199,66 @@ def _scores(
                     "sd": by_seed.std(ddof=1) if len(by_seed) > 1 else float("nan"),
                     "low": low,
                     "high": high,
-                    "p": _p(method, language, task, predictions, plan),
+                    "p": test.p if test else float("nan"),
+                    "p_holm": test.p_holm if test else float("nan"),
                     "seeds": len(by_seed),
                     "items": len(some[0].gold),
-                    "metric": plan.metric,
+                    "metric": task.metric,
                     "note": LACKING if language in plan.lacking.get(method, {}).get(name, ()) else "",
+                    "signature": pooled(line for t in _of(language, task) for line in signatures[method][t]),
                 }
             )
     return rows
 
 
-def _keys(task: str, method: str, language: str, plan: Plan) -> dict[str, str]:
-    """The columns that say which cell a row is about."""
-    return {
-        "task": task,
-        "method": method,
-        "title": plan.methods[method],
-        "language": language,
-        "name": plan.languages.get(language, "mean of targets"),
-    }
-
-
-def _p(
-    method: str, language: str, task: TaskPlan, predictions: dict[str, dict[str, statistics.Trial]], plan: Plan
-) -> float:
-    """p-value against the reference, or NaN for the reference itself."""
-    if plan.reference not in predictions or method == plan.reference:
-        return float("nan")
-    languages = task.targets if language == MEAN else [language]
-    return statistics.paired_p([_against(predictions, method, plan.reference, t) for t in languages], plan.metric)
-
-
-def _against(
-    predictions: dict[str, dict[str, statistics.Trial]], method: str, other: str | None, language: str
-) -> statistics.Trial:
-    mine, theirs = predictions[method][language], predictions[str(other)][language]
-    return statistics.Trial(mine.gold, mine.ours, theirs.ours)
-
-
-def _gains(
-    name: str, task: TaskPlan, predictions: dict[str, dict[str, statistics.Trial]], plan: Plan
+def _seeds(
+    name: str, task: TaskPlan, predictions: Predictions, signatures: Signatures, plan: Plan
 ) -> list[dict[str, Any]]:
+    """Scores of single seeds."""
+    score = statistics.METRICS[task.metric]
+    rows = []
+    for method, trials in predictions.items():
+        for language in (*task.scored, MEAN):
+            for place, seed in enumerate(plan.seeds):
+                some = [_one_row(trials[t], place) for t in _of(language, task)]
+                low, high = statistics.interval(some, task.metric)
+                rows.append(
+                    _keys(name, method, language, plan)
+                    | {
+                        "seed": seed,
+                        "score": float(np.mean([score(t.gold, t.ours[0]) for t in some])),
+                        "low": low,
+                        "high": high,
+                        "metric": task.metric,
+                        "signature": pooled(signatures[method][t][place] for t in _of(language, task)),
+                    }
+                )
+    return rows
+
+
+def _one_row(trial: statistics.Trial, place: int) -> statistics.Trial:
+    return statistics.Trial(trial.gold, trial.ours[place : place + 1], trial.theirs)
+
+
+COMPARED = [*KEYS, "other", "difference", "low", "high", "p", "p_holm", "metric", "statement"]
+
+
+def _comparisons(name: str, task: TaskPlan, pairs: Comparisons, plan: Plan) -> list[dict[str, Any]]:
+    """One row per pair and language; that of the mean holds the statement."""
+    rows = []
+    for (method, other), tests in pairs.items():
+        said = comparisons.statement(plan.methods[method], plan.methods[other], tests, task.targets)
+        for language, test in tests.items():
+            rows.append(
+                _keys(name, method, language, plan)
+                | {"other": other}
+                | asdict(test)
+                | {"metric": task.metric, "statement": said if language == MEAN else ""}
+            )
+    return rows
+
+
+def _gains(name: str, task: TaskPlan, predictions: Predictions, plan: Plan) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     if plan.control not in predictions:
         return rows
@@ -176,24 +266,26 @@ def _gains(
         if method == plan.control:
             continue
         for language in (*task.targets, MEAN):
-            languages = task.targets if language == MEAN else [language]
-            trials = [_against(predictions, method, plan.control, t) for t in languages]
-            items = [np.arange(len(t.gold)) for t in trials]
-            total = sum(statistics.difference(t, plan.metric, i, i, i) for t, i in zip(trials, items, strict=True))
-            low, high = statistics.interval(trials, plan.metric)
+            trials = [_against(predictions, method, str(plan.control), t) for t in _of(language, task)]
+            total = sum(statistics.difference(trial, task.metric) for trial in trials)
+            low, high = statistics.interval(trials, task.metric)
             rows.append(
                 _keys(name, method, language, plan)
                 | {
                     "gain": total / sum(len(t.ours) for t in trials),
                     "low": low,
                     "high": high,
+                    "metric": task.metric,
                 }
             )
     return rows
 
 
-def markdown(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
-    """Methods in rows, languages in columns; score ± sd over seeds, interval below, star where p < 0.05."""
+def markdown(table: pd.DataFrame, task: TaskPlan, plan: Plan, statements: Sequence[str] = ()) -> str:
+    """Methods in rows, languages in columns; score ± sd over seeds, interval, star where the corrected p < 0.05.
+
+    Below it what the numbers are, their signature, and the statements, one a line.
+    """
     columns = [c for c in (task.source, *task.targets, MEAN) if c in set(table["language"])]
     titles = [_heading(c, task, plan) for c in columns]
     lines = [
@@ -203,7 +295,9 @@ def markdown(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
     for method, title in plan.methods.items():
         cells = [_cell(_row(table, method, c), " ", "±", "\N{EN DASH}") for c in columns]
         lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines) + f"\n\n{_note(table, plan)}\n"
+    lines += ["", _note(table, task, plan), "", f"Signature: `{pooled(table['signature'])}`"]
+    lines += ["", *(f"- {said}." for said in statements)] if statements else []
+    return "\n".join(lines) + "\n"
 
 
 def latex(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
@@ -221,7 +315,8 @@ def latex(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
     titles = " & ".join(_escaped(_heading(c, task, plan)) for c in columns)
     return "\n".join(
         [
-            f"% {_note(table, plan)}",
+            f"% {_note(table, task, plan)}",
+            f"% Signature: {pooled(table['signature'])}",
             rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
             r"\toprule",
             rf"Method & {titles} \\",
@@ -247,18 +342,18 @@ def _heading(column: str, task: TaskPlan, plan: Plan) -> str:
 
 def _cell(row: Any, gap: str, plus_minus: str, dash: str, interval: bool = True) -> str:
     spread = f" {plus_minus} {row['sd']:.1f}" if row["seeds"] > 1 else ""
-    star = ("*" if row["p"] < 0.05 else "") + ("\N{DAGGER}" if row["note"] == LACKING else "")
+    star = ("*" if row["p_holm"] < LEVEL else "") + ("\N{DAGGER}" if row["note"] == LACKING else "")
     limits = f"{gap}[{row['low']:.1f}{dash}{row['high']:.1f}]" if interval else ""
     return f"{row['score']:.1f}{star}{spread}{limits}"
 
 
-def _note(table: pd.DataFrame, plan: Plan) -> str:
+def _note(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
     seeds, items = int(table["seeds"].max()), int(table["items"].max())
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
-    name = {"macro_f1": "Macro-F1", "accuracy": "Accuracy"}[plan.metric]
+    name = METRIC_NAMES[task.metric]
     test = (
-        f" *: differs from {plan.methods[plan.reference]}, paired permutation test, p < 0.05, not corrected for "
-        "the number of comparisons."
+        f" *: differs from {plan.methods[plan.reference]}, paired permutation test, p < {LEVEL} after Holm's "
+        "correction over the target languages (the source and the mean are one test each)."
         if plan.reference in plan.methods
         else ""
     )

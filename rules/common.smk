@@ -6,12 +6,13 @@ import os
 import re
 from pathlib import Path
 from shlex import quote
+from types import SimpleNamespace
 
 import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from deftx import datasets
+from deftx import datasets, published
 from deftx.config import Experiment, validate
 from deftx.settings import File
 from deftx.errors import DeftxError

@@ -19,9 +19,10 @@ rule evaluate:
         runtime="60m",
     params:
         max_length=lambda wildcards: EXPERIMENT.task_recipe(wildcards.task).max_length,
+        metric=lambda wildcards: EXPERIMENT.tasks[wildcards.task].metric,
         code=code_of("deftx.evaluation"),
     message:
         "{wildcards.method}: score {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
     shell:
         "deftx evaluate {input.recipe} --base {input.base} --dataset {input.dataset}"
-        " --max-length {params.max_length} --scores {output.scores} --predictions {output.predictions} 2> {log}"
+        " --max-length {params.max_length} --metric {params.metric} --scores {output.scores} --predictions {output.predictions} 2> {log}"

@@ -149,8 +149,18 @@ def test_set(wildcards) -> str:
 # report.smk
 
 
+def published_beside(task) -> list[dict]:
+    """Published scores to set beside a task's."""
+    if not task.published:
+        return []
+    compared = published.comparable(task.published.scores, task.published.methods, task.targets)
+    return [entry.model_dump(mode="json") for entry in compared]
+
+
 SEED = EXPERIMENT.seeds.task[0]  # figures that show single vectors show those of the first seed
 LANGUAGE_SEED = EXPERIMENT.seeds.language_seed(SEED)
+# Whether published scores are set beside ours.
+PUBLISHED = any(published_beside(task) for task in EXPERIMENT.tasks.values())
 # Selections that have language vectors.
 WITH_LANGUAGES = sorted({m.selection for m in EXPERIMENT.methods.values() if m.language == "sft"})
 
@@ -226,6 +236,60 @@ def trained() -> list[str]:
     return sorted(vectors)
 
 
+# What makes each kind of file, by its folder: the name of the rule's benchmarks.
+STAGES = {
+    "deltas": "full",
+    "gradients": "gradients",
+    "masks": "mask",
+    "sfts": "sparse",
+}
+
+
+def made_from(name: str) -> list[str]:
+    """What a delta, mask or SFT was trained or chosen with, beside data: its mask, what that ranks, its task's start."""
+    family, kind, *rest = Path(name).parts
+    needs = []
+    if family == "sfts":
+        needs.append(str(Path("masks", kind, *rest)))
+    if family == "masks":
+        selection, *rest = rest
+        needs.append(str(Path(ranked_by(selection), kind, *rest)))
+    if kind == "task":
+        task, start, seed = rest[-3:]
+        wildcards = SimpleNamespace(task=task, start=start, seed=seed.removeprefix("seed"))
+        needs += map(below_root, vector_of_start(wildcards).values())
+    return needs
+
+
+def below_root(file: str) -> str:
+    """A vector's name: its place below the results, without ending."""
+    return str(Path(file).relative_to(ROOT).with_suffix(""))
+
+
+def costs_plan() -> dict:
+    """The modules each method has for one language, those of the first seed, and what each was made from."""
+    modules, made = {}, {}
+    for name, task in EXPERIMENT.tasks.items():
+        for method in EXPERIMENT.methods:
+            for lang in task.targets:
+                wildcards = SimpleNamespace(method=method, task=name, lang=lang, seed=SEED)
+                found = [below_root(file) for file in vectors_of(wildcards).values()]
+                modules.setdefault(name, {}).setdefault(method, {})[lang] = found
+    waiting = [m for methods in modules.values() for langs in methods.values() for some in langs.values() for m in some]
+    while waiting:
+        name = waiting.pop()
+        if name not in made:
+            made[name] = made_from(name)
+            waiting += made[name]
+    return {
+        "methods": {name: method.title or name for name, method in EXPERIMENT.methods.items()},
+        "languages": {code: language.name or code for code, language in EXPERIMENT.languages.items()},
+        "modules": modules,
+        "made": {name: needs for name, needs in sorted(made.items()) if needs},
+        "stages": STAGES,
+    }
+
+
 def plan() -> dict:
     """What is tabulated."""
     methods = EXPERIMENT.methods
@@ -236,6 +300,8 @@ def plan() -> dict:
                 "source": task.source,
                 "targets": list(task.targets),
                 "scored": scored(task),
+                "metric": task.metric,
+                "published": published_beside(task),
             }
             for name, task in EXPERIMENT.tasks.items()
         },
@@ -248,5 +314,6 @@ def plan() -> dict:
             for method, m in methods.items()
         },
         "reference": "lt-sft" if "lt-sft" in methods else None,
+        "proposed": "deft-x" if "deft-x" in methods else None,
         "control": "task-sft" if "task-sft" in methods else None,
     }

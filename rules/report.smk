@@ -25,9 +25,13 @@ rule overlap:
 rule tables:
     input:
         predictions=composed_cells("{root}/predictions/{method}/{task}/{lang}/seed{seed}.csv"),
+        signatures=composed_cells("{root}/scores/{method}/{task}/{lang}/seed{seed}.json"),
         records=[f"{ROOT}/{vector}.json" for vector in trained()],
     output:
         scores=f"{REPORT}/tables/scores.csv",
+        seeds=f"{REPORT}/tables/seeds.csv",
+        comparisons=f"{REPORT}/tables/comparisons.csv",
+        published=[f"{REPORT}/tables/published.csv", *([f"{REPORT}/tables/published.md"] if PUBLISHED else [])],
         gains=f"{REPORT}/tables/gains.csv",
         training=f"{REPORT}/tables/training.csv",
         tables=expand(
@@ -56,10 +60,39 @@ rule tables:
         "deftx tables {params.results} --plan {params.plan} --out {params.out} 2> {log}"
 
 
+rule costs:
+    input:
+        records=[f"{ROOT}/{vector}.json" for vector in trained()],
+    output:
+        costs=f"{REPORT}/tables/costs.csv",
+        table=f"{REPORT}/tables/costs.md",
+    log:
+        f"{REPORT}/logs/costs.log",
+    benchmark:
+        f"{REPORT}/benchmarks/costs.jsonl"
+    conda:
+        "../envs/deftx.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        plan=as_json(costs_plan()),
+        results=ROOT,
+        out=subpath(output.costs, parent=True),
+        code=code_of("deftx.costs"),
+    message:
+        "costs"
+    # Benchmarks and vectors are read where they are, but are no inputs: times never make a job run again.
+    shell:
+        "deftx costs {params.results} --plan {params.plan} --out {params.out} 2> {log}"
+
+
 rule figures:
     input:
         scores=rules.tables.output.scores,
         gains=rules.tables.output.gains,
+        published=rules.tables.output.published,
         reports=list(mask_reports().values()),
         overlaps=expand(f"{REPORT}/tables/overlap-{{selection}}.csv", selection=WITH_LANGUAGES),
     output:
@@ -67,6 +100,7 @@ rule figures:
             f"{REPORT}/figures/{{figure}}.{{form}}",
             figure=[
                 "scores",
+                *(["published"] if PUBLISHED else []),
                 *(["gains", "spectra", "density", "overlap"] if WITH_LANGUAGES else []),
             ],
             form=["svg", "pdf", "png"],

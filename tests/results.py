@@ -1,4 +1,4 @@
-"""Made-up predictions and training records, laid out as an experiment leaves them."""
+"""Made-up predictions, scores and training records, laid out as an experiment leaves them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +7,20 @@ from typing import Any
 import numpy as np
 
 from deftx.files import write_json, write_text
+from deftx.signatures import signature
 
 LABELS = ("bad", "good")
 METHODS = {"task-sft": "task SFT alone", "lt-sft": "LT-SFT", "deft-x": "DeFT-X & co"}
 RIGHT = {"task-sft": 0.4, "lt-sft": 0.7, "deft-x": 0.9}
 
 
-def predictions(folder: Path, languages: Sequence[str], seeds: Sequence[int], items: int = 40) -> None:
-    """Predictions of every method, better from one to the next; the gold labels are the same in all languages."""
+def predictions(
+    folder: Path, languages: Sequence[str], seeds: Sequence[int], items: int = 40, metric: str = "macro_f1"
+) -> None:
+    """Predictions of every method, better from one to the next; the gold labels are the same in all languages.
+
+    Of the scores there are the signatures alone.
+    """
     gold = [LABELS[n % 2] for n in range(items)]
     for m, method in enumerate(METHODS):
         for n, language in enumerate(languages):
@@ -24,6 +30,9 @@ def predictions(folder: Path, languages: Sequence[str], seeds: Sequence[int], it
                 lines = [f"{i},{g},{p}" for i, (g, p) in enumerate(zip(gold, guessed, strict=True))]
                 path = folder / "predictions" / method / "mood" / language / f"seed{seed}.csv"
                 write_text(path, "\n".join(["id,label,predicted", *lines]) + "\n")
+                said = signature(metric, items, seed, "a" * 64, f"{n:064}", [[method, seed]], {"deftx": "0.1.0"})
+                place = folder / "scores" / method / "mood" / language / f"seed{seed}.json"
+                write_json(place, {"metric": metric, "signature": said})
 
 
 def plan(languages: Sequence[str], seeds: Sequence[int], **changes: Any) -> dict[str, Any]:
@@ -35,6 +44,7 @@ def plan(languages: Sequence[str], seeds: Sequence[int], **changes: Any) -> dict
         "languages": {code: f"Language {code}" for code in languages},
         "seeds": seeds,
         "reference": "lt-sft",
+        "proposed": "deft-x",
         "control": "task-sft",
     } | changes
 

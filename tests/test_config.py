@@ -72,9 +72,11 @@ def test_the_small_experiment_is_valid() -> None:
     experiment = validate(EXPERIMENT)
     assert experiment.folder == "results/pico"
     assert experiment.methods["lt-sft"].adapts_source
+    assert experiment.tasks["sentiment"].metric == "macro_f1"
     assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
 
 
+NUSAX, AMERICAS = "nusax-xlm-r-base", "americasnli-xlm-r-base"
 MISTAKES = [
     ("metods", {}, "metods: unknown key"),
     ("recipe/task/full/lr", 1, r"recipe\.task\.full\.lr: unknown key"),
@@ -129,6 +131,13 @@ MISTAKES = [
     ("recipe/task/full", {"learning_rate": 1e-3}, "needs epochs, max_steps or both"),
     ("name", "a/b", "cannot be part of a file name"),
     ("selections/base", {"k": {"language": 1, "task": 1}}, "not 'base'"),
+    ("tasks/sentiment/metric", "f1", r"tasks\.sentiment\.metric"),
+    ("tasks/sentiment/published", {"scores": "nusax", "methods": {"lt-sft": "lt-sft"}}, "'nusax' .known: nusax-xlm-r"),
+    ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"x": "lt-sft"}}, "holds no system 'x' .known: mad-x"),
+    ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"lt-sft": "x"}}, "no method 'x' .known: lt-sft"),
+    ("tasks/sentiment/published", {"scores": AMERICAS, "methods": {"lt-sft": "lt-sft"}}, "holds accuracy, the task is"),
+    ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"lt-sft": "lt-sft"}}, "nothing in nusax-xlm-r-base is"),
+    ("tasks", {"costs": EXPERIMENT["tasks"]["sentiment"]}, r"tasks\.costs: a table of the report has this name"),
     ("seeds", {"language": [0, 1], "task": [0, 1, 2]}, "as many as task seeds"),
     ("seeds", {"task": [1, 1]}, "task seeds repeat"),
 ]

@@ -16,9 +16,10 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from deftx import base, composition, evaluation, sft, training
 from deftx.errors import DatasetError, VectorError
 from deftx.masks import build
-from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
+from deftx.settings import Denoising, LanguageTraining, Metric, Phase, TaskTraining
 
 LABELS = ("negative", "neutral", "positive")
+METRICS: tuple[Metric, ...] = ("macro_f1", "accuracy")
 PHASE = Phase(max_steps=2, batch_size=8, learning_rate=1e-2)
 
 
@@ -96,9 +97,25 @@ def test_evaluate_writes_scores_and_predictions(vectors: Vectors) -> None:
         assert probability[row["predicted"]] == max(probability.values())
     assert scores["accuracy"] == pytest.approx(100 * np.mean([r["label"] == r["predicted"] for r in rows]))
     assert [vector["weight"] for vector in scores["vectors"]] == [1.0, 1.0]
+    described = base.read(vectors.base)
+    assert scores["metric"] == "macro_f1" and scores["signature"].startswith(
+        f"macro_f1|n:30|seed:0|base:{described.hash[:8]}|data:{scores['dataset'][:8]}|vectors:"
+    )
+    assert scores["signature"].endswith(f"|torch:{torch.__version__.partition('+')[0]}")
     before = [path.read_bytes() for path in out]
     evaluation.evaluate(recipe, vectors.base, vectors.test, 16, *out)
     assert [path.read_bytes() for path in out] == before
+
+
+def test_the_signature_tells_metrics_and_weights_apart(vectors: Vectors) -> None:
+    signatures = set()
+    for weight in (1.0, 0.5):
+        for metric in METRICS:
+            recipe = vectors.compose(("task.sft", 1.0), ("language.sft", weight))
+            scores = vectors.folder / "scores.json"
+            evaluation.evaluate(recipe, vectors.base, vectors.test, 16, scores, vectors.folder / "p.csv", metric)
+            signatures.add(json.loads(scores.read_text())["signature"])
+    assert len(signatures) == 4
 
 
 def test_a_model_without_task_vector_is_refused(vectors: Vectors) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import vectors
 
@@ -60,6 +61,21 @@ def test_all_figures_are_written(tmp_path: Path, languages: tuple[str, ...], mon
     assert ticks[:3] == list(languages)
     names = [label.get_text() for label in by_name["overlap"].axes[0].get_yticklabels()]
     assert names == [*languages, "task:mood"]
+
+
+def test_published_scores_are_drawn_where_there_are_any(tmp_path: Path) -> None:
+    results.predictions(tmp_path, ("src", "one"), [0])
+    plan = results.plan(("src", "one"), [0], control=None)
+    scores = {"one": 1.0, "mean": 2.0}
+    system = {"method": "lt-sft", "title": "LT-SFT", "base": "X", "source": "a paper", "scores": scores}
+    plan["tasks"]["mood"]["published"] = [system]
+    tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    figures.build(tmp_path / "tables", {}, {}, tmp_path / "figures")
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"scores", "published"}
+    axes = figures.published(pd.read_csv(tmp_path / "tables" / "published.csv")).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["LT-SFT: one", "LT-SFT: mean"]
+    drawn = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
+    assert drawn["published, outside our interval"] == [1.0, 2.0] and drawn["published"] == []
 
 
 def test_figures_of_the_tables_alone(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """Statistics: scores as scikit-learn has them, and tests that tell a difference from none."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, f1_score
 
-from deftx.statistics import Labels, Trial, accuracy, difference, interval, macro_f1, merged, paired_p
+from deftx import statistics
+from deftx.statistics import Labels, Trial, accuracy, difference, holm, interval, macro_f1, merged, paired_p
 
 
 def coded(seed: int, n: int, classes: int = 3) -> Labels:
@@ -30,21 +34,73 @@ def test_scores_equal_scikit_learn(seed: int, n: int) -> None:
     assert accuracy(gold, predicted) == pytest.approx(100 * accuracy_score(gold, predicted))
 
 
-def test_scores_of_many_resamples_at_once() -> None:
-    """A class may be missing from a resample; it then counts 0, as in the whole."""
-    gold = np.array([0, 0, 1, 1, 2])
-    predicted = np.array([0, 1, 1, 1, 0])
-    items = np.random.default_rng(0).integers(0, 5, (4, 6, 5))
-    together = macro_f1(gold[items], predicted[items])
-    assert together.shape == (4, 6)
-    for place in np.ndindex(4, 6):
-        i = items[place]
-        expected = f1_score(gold[i], predicted[i], average="macro", labels=range(3), zero_division=0)
-        assert together[place] == pytest.approx(100 * expected)
-
-
 def trial(gold: Labels, ours: float, theirs: float, rows: int = 1, seed: int = 0) -> Trial:
     return Trial(gold, predictions(gold, ours, rows, seed), predictions(gold, theirs, rows, seed + 1))
+
+
+RESAMPLED = 20
+"""Resamples where each is also computed one by one."""
+
+
+def plainly(metric: str, gold: list[int], predicted: list[int]) -> float:
+    """The score of labels by the textbook."""
+    pairs = list(zip(gold, predicted, strict=True))
+    if metric == "accuracy":
+        return 100 * sum(g == p for g, p in pairs) / len(pairs)
+    sizes = [(sum(g == p == c for g, p in pairs), gold.count(c) + predicted.count(c)) for c in range(3)]
+    return 100 * sum(2 * hits / size if size else 0.0 for hits, size in sizes) / 3
+
+
+def trials_of(seed: int) -> list[Trial]:
+    """Three test sets, two of them parallel; in a resample of so few items a class may be missing."""
+    gold, other = (np.concatenate([np.arange(3), coded(seed + n, 4)]) for n in range(2))
+    return [trial(gold, 0.8, 0.4, 2, seed), trial(gold, 0.5, 0.5, 1, seed + 2), trial(other, 0.6, 0.5, 2, seed + 4)]
+
+
+def total(one: Trial, metric: str, items: Labels, swap: Labels) -> float:
+    """Gain over the items drawn, with the predictions of some items swapped, summed over rows."""
+    rows = [(np.where(swap, b, a)[items], np.where(swap, a, b)[items])
+            for a, b in zip(one.ours, one.theirs, strict=True)]  # fmt: skip
+    gold = one.gold[items].tolist()
+    return sum(plainly(metric, gold, a.tolist()) - plainly(metric, gold, b.tolist()) for a, b in rows)
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_interval_equals_one_computed_resample_by_resample(
+    metric: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "RESAMPLES", RESAMPLED)
+    groups = merged(trials_of(seed))
+    draws = [np.arange(len(group.gold)) for group in groups]
+    rows = sum(len(group.ours) for group in groups)
+
+    def mean(*items: Labels) -> float:
+        unswapped = [np.zeros(len(group.gold), bool) for group in groups]
+        return sum(total(*each) for each in zip(groups, [metric] * len(groups), items, unswapped, strict=True)) / rows
+
+    limits = bootstrap(
+        draws, mean, vectorized=False, n_resamples=RESAMPLED, method="percentile",
+        rng=np.random.default_rng(statistics.SEED),
+    ).confidence_interval  # fmt: skip
+    assert interval(trials_of(seed), metric) == pytest.approx(tuple(limits))
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
+@pytest.mark.parametrize("seed", range(3))
+def test_p_equals_one_computed_swap_by_swap(metric: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "RESAMPLES", 250)
+    groups = merged(trials_of(seed))
+    rng = np.random.default_rng(statistics.SEED)
+    swaps = [rng.random((250, len(group.gold))) < 0.5 for group in groups]
+    everything = [np.arange(len(group.gold)) for group in groups]
+    gains = [
+        sum(total(g, metric, i, swap[n]) for g, i, swap in zip(groups, everything, swaps, strict=True))
+        for n in range(250)
+    ]
+    observed = sum(total(g, metric, i, 0 * i) for g, i in zip(groups, everything, strict=True))
+    extreme = sum(abs(gain) >= abs(observed) - 1e-9 for gain in gains)
+    assert paired_p(trials_of(seed), metric) == (extreme + 1) / 251
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
@@ -80,7 +136,7 @@ def test_p_agrees_with_every_swap_tried_out() -> None:
     tried = trial(gold, 0.9, 0.4, seed=5)
     ways = (np.arange(1024)[:, None] >> np.arange(10)) & 1
     ours, theirs = tried.ours[0], tried.theirs[0]
-    gains = accuracy(gold, np.where(ways, theirs, ours)) - accuracy(gold, np.where(ways, ours, theirs))
+    gains = np.mean((np.where(ways, theirs, ours) == gold) * 100.0 - (np.where(ways, ours, theirs) == gold) * 100.0, -1)
     expected = np.mean(np.abs(gains) >= abs(gains[0]) - 1e-9)
     assert paired_p([tried], "accuracy") == pytest.approx(expected, abs=0.03)
 
@@ -109,9 +165,8 @@ def test_parallel_test_sets_are_merged() -> None:
     first, second = merged(trials)
     assert first.ours.shape == first.theirs.shape == (3, 50)
     np.testing.assert_array_equal(second.ours, trials[2].ours)
-    items = np.arange(50)
-    apart = sum(difference(t, "macro_f1", items, items, items) for t in trials)
-    together = sum(difference(t, "macro_f1", items, items, items) for t in (first, second))
+    apart = sum(difference(t, "macro_f1") for t in trials)
+    together = sum(difference(t, "macro_f1") for t in (first, second))
     assert together == pytest.approx(apart)
 
 
@@ -120,3 +175,37 @@ def test_copies_of_a_test_set_are_no_new_evidence() -> None:
     one = trial(gold, 0.7, 0.5)
     for measure in (interval, paired_p):
         assert measure([one] * 4, "accuracy") == pytest.approx(measure([one], "accuracy"))
+
+
+P_VALUES = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.02, 0.05, 1.0]), max_size=12)
+
+
+def rejected(p_values: list[float], level: float) -> set[int]:
+    """Holm's procedure as he describes it: from the smallest on, until one is above level / (number left)."""
+    found: set[int] = set()
+    for place in sorted(range(len(p_values)), key=lambda n: p_values[n]):
+        if p_values[place] * (len(p_values) - len(found)) > level:
+            break
+        found.add(place)
+    return found
+
+
+@given(P_VALUES, st.sampled_from([0.001, 0.05, 0.1, 0.5]))
+def test_corrected_p_values_reject_what_the_procedure_rejects(p_values: list[float], level: float) -> None:
+    assert {place for place, p in enumerate(holm(p_values)) if p <= level} == rejected(p_values, level)
+
+
+@given(P_VALUES, st.randoms(use_true_random=False))
+def test_the_correction_keeps_the_order_and_takes_any(p_values: list[float], random: random.Random) -> None:
+    corrected = holm(p_values)
+    assert all(p <= c <= 1 for p, c in zip(p_values, corrected, strict=True))
+    assert sorted(range(len(p_values)), key=lambda n: (p_values[n], n)) == sorted(
+        range(len(p_values)), key=lambda n: (corrected[n], p_values[n], n)
+    )
+    order = random.sample(range(len(p_values)), len(p_values))
+    assert holm([p_values[n] for n in order]) == [corrected[n] for n in order]
+
+
+def test_a_correction_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.2]) == [0.2] and holm([]) == []

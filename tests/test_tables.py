@@ -10,6 +10,8 @@ from sklearn.metrics import f1_score
 import results
 from deftx import tables
 from deftx.errors import DatasetError
+from deftx.signatures import pooled
+from deftx.statistics import holm
 
 LANGUAGES, SEEDS = ("src", "one", "two"), (0, 1)
 
@@ -49,6 +51,87 @@ def test_methods_are_tested_against_the_reference(made: Path) -> None:
     assert table.loc["task-sft", "mean"]["p"] < 0.05
 
 
+def test_stars_are_for_corrected_p_values(made: Path) -> None:
+    """Over the targets: the smallest of their p-values is multiplied by their number."""
+    table = pd.read_csv(made / "tables" / "scores.csv").set_index(["method", "language"])
+    for method in ("task-sft", "deft-x"):
+        raw, corrected = (table.loc[[(method, t) for t in LANGUAGES[1:]], column] for column in ("p", "p_holm"))
+        assert list(corrected) == pytest.approx(holm(list(raw)), abs=1e-4)
+        for alone in ("src", "mean"):
+            assert table.loc[(method, alone), "p_holm"] == table.loc[(method, alone), "p"]
+    line = next(x for x in (made / "tables" / "mood.md").read_text().splitlines() if x.startswith("| DeFT-X"))
+    cells = [cell.strip() for cell in line.strip("| ").split(" | ")[1:]]
+    starred = ["*" in cell for cell in cells]
+    assert starred == [table.loc[("deft-x", c), "p_holm"] < 0.05 for c in (*LANGUAGES, "mean")]
+
+
+def test_seeds_are_told_apart(made: Path) -> None:
+    seeds = pd.read_csv(made / "tables" / "seeds.csv").set_index(["method", "language", "seed"])
+    assert len(seeds) == len(results.METHODS) * (len(LANGUAGES) + 1) * len(SEEDS)
+    for method in results.METHODS:
+        for seed in SEEDS:
+            by_language = [score(made, method, language, seed) for language in LANGUAGES]
+            for language, value in zip(LANGUAGES, by_language, strict=True):
+                row = seeds.loc[method, language, seed]
+                assert row["score"] == pytest.approx(value, abs=1e-3)
+                assert row["low"] <= row["score"] <= row["high"]
+            assert seeds.loc[(method, "mean", seed), "score"] == pytest.approx(np.mean(by_language[1:]), abs=1e-3)
+            assert f"|seed:{seed}|" in seeds.loc[(method, "one", seed), "signature"]
+
+
+def test_comparisons_and_their_statements(made: Path) -> None:
+    table = pd.read_csv(made / "tables" / "comparisons.csv", keep_default_na=False)
+    scores = pd.read_csv(made / "tables" / "scores.csv").set_index(["method", "language"])["score"]
+    pairs = list(dict.fromkeys(zip(table["method"], table["other"], strict=True)))
+    assert pairs == [("task-sft", "lt-sft"), ("deft-x", "lt-sft"), ("deft-x", "task-sft")]
+    for _, row in table.iterrows():
+        expected = scores[row["method"], row["language"]] - scores[row["other"], row["language"]]
+        assert row["difference"] == pytest.approx(expected, abs=1e-3)
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert bool(row["statement"]) is (row["language"] == "mean")
+    text = (made / "tables" / "mood.md").read_text()
+    said = [statement for statement in table["statement"] if statement]
+    assert [line for line in text.splitlines() if line.startswith("- ")] == [f"- {one}." for one in said]
+    assert said[1].startswith("DeFT-X & co beats LT-SFT on 2 of 2 languages, significantly on")
+
+
+def test_every_score_has_a_signature(made: Path) -> None:
+    table = pd.read_csv(made / "tables" / "scores.csv")
+    assert all(line.startswith("macro_f1|n:40|seed:0,1|base:aaaaaaaa|data:") for line in table["signature"])
+    cells = table[table["language"] != "mean"]
+    assert cells["signature"].str.contains("data:0000000").all()
+    whole = pooled(table["signature"])
+    assert f"Signature: `{whole}`" in (made / "tables" / "mood.md").read_text()
+    assert f"% Signature: {whole}" in (made / "tables" / "mood.tex").read_text()
+
+
+def test_scores_without_signature_or_of_another_metric_are_refused(tmp_path: Path) -> None:
+    results.predictions(tmp_path, LANGUAGES, [0])
+    plan = results.plan(LANGUAGES, [0])
+    plan["tasks"]["mood"]["metric"] = "accuracy"
+    path = tmp_path / "scores" / "task-sft" / "mood" / "src" / "seed0.json"
+    for content in (path.read_text(), "{}"):
+        path.write_text(content)
+        with pytest.raises(DatasetError, match=r"src/seed0\.json has no signature, or one of another metric"):
+            tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
+def test_accuracy_beside_published_scores(tmp_path: Path) -> None:
+    results.predictions(tmp_path, LANGUAGES, [0], metric="accuracy")
+    plan = results.plan(LANGUAGES, [0])
+    published = {"method": "deft-x", "title": "DeFT-X", "base": "X", "source": "a paper", "scores": {"mean": 50.0}}
+    plan["tasks"]["mood"] |= {"metric": "accuracy", "published": [published]}
+    tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    frames = [pd.read_csv(tmp_path / f"predictions/deft-x/mood/{c}/seed0.csv") for c in LANGUAGES[1:]]
+    mean = 100 * np.mean([(frame["label"] == frame["predicted"]).mean() for frame in frames])
+    row = pd.read_csv(tmp_path / "tables/published.csv").iloc[0]
+    assert row["score"] == pytest.approx(mean, abs=1e-3) and row["difference"] == pytest.approx(mean - 50, abs=1e-3)
+    assert bool(row["outside"]) and row["signature"].startswith("accuracy|")
+    assert "DeFT-X, X: a paper." in (tmp_path / "tables/published.md").read_text()
+    assert "\nAccuracy in percent" in (tmp_path / "tables/mood.md").read_text()
+
+
 def test_gains_are_counted_from_the_control(made: Path) -> None:
     gains = pd.read_csv(made / "tables" / "gains.csv").set_index(["method", "language"])
     scores = pd.read_csv(made / "tables" / "scores.csv").set_index(["method", "language"])["score"]
@@ -81,6 +164,8 @@ def test_one_seed_and_no_control(tmp_path: Path) -> None:
     tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
     assert "one seed" in (tmp_path / "tables" / "mood.md").read_text()
     assert pd.read_csv(tmp_path / "tables" / "gains.csv").empty
+    assert pd.read_csv(tmp_path / "tables" / "published.csv").empty
+    assert not (tmp_path / "tables" / "published.md").exists()
 
 
 def test_predictions_of_other_items_are_refused(tmp_path: Path) -> None:

@@ -223,6 +223,25 @@ def test_a_selection_by_gradients_added(project: Project) -> None:
     assert project.planned() == expected | REPORT
 
 
+def test_the_metric_changed(project: Project) -> None:
+    project.configure(lambda config: config["tasks"]["sentiment"].update(metric="accuracy"))
+    expected = each("scores/{full-ft,task-sft,lt-sft,deft-x}/sentiment/{suma,nolo}/seed0")
+    assert project.planned() == expected | REPORT
+
+
+def test_published_scores_set_beside(project: Project) -> None:
+    """The report alone is made again; it has a table and a figure more."""
+    project.edit("deftx/published.json", '["ace", "ban", "bjn", "mad", "min"]', '["suma", "nolo"]')
+    beside = {"scores": "nusax-xlm-r-base", "methods": {"lt-sft": "lt-sft", "deft-x": "deft-x"}}
+    project.configure(lambda config: config["tasks"]["sentiment"].update(published=beside))
+    assert project.planned() == REPORT
+    project.run()
+    text = (project.results / "tables/published.md").read_text()
+    assert text.count("\n| sentiment | mean of targets |") == 2
+    assert {path.suffix for path in (project.results / "figures").glob("published.*")} == {".svg", ".png", ".pdf"}
+    assert project.planned() == set()
+
+
 def test_titles_changed(project: Project) -> None:
     project.configure(lambda config: config["methods"]["deft-x"].update(title="DeFT-X"))
     assert project.planned() == REPORT

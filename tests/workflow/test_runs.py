@@ -1,14 +1,18 @@
 """What a run leaves: the same bytes each time, also after it was killed, and one clear message when it fails."""
 
+import csv
 import hashlib
+import json
 from pathlib import Path
 
 import project as projects
+import pytest
 from project import Project, each, kill_when
 from test_reruns import OVERLAPS, REPORT, Config, make_figures, of_language
 
 VARYING = {"logs", "benchmarks", "figures"}
 """Folders that hold times, or pictures."""
+TIMED = {"tables/costs.csv", "tables/costs.md"}
 
 
 def digests(project: Project) -> dict[str, str]:
@@ -18,7 +22,7 @@ def digests(project: Project) -> dict[str, str]:
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in sorted(named.items())
-        if Path(name).parts[0] not in VARYING
+        if Path(name).parts[0] not in VARYING and name not in TIMED
     }
 
 
@@ -36,6 +40,23 @@ def test_all_kinds_of_results_are_there(finished: Project) -> None:
         "{base,base.json}", "{corpora,datasets,deltas,masks,sfts,composed,scores,predictions,tables}"
     )
     assert {path.suffix for path in (finished.results / "figures").iterdir()} == {".svg", ".pdf", ".png"}
+
+
+def test_costs_are_sums_over_what_was_measured(finished: Project) -> None:
+    """A method without language vectors, whose task starts from the base: three jobs."""
+    with (finished.results / "tables/costs.csv").open() as file:
+        rows = {(row["method"], row["language"]): row for row in csv.DictReader(file)}
+    assert {method for method, _ in rows} == each("{full-ft,task-sft,lt-sft,deft-x}")
+    jobs = ("full/task/sentiment/base", "mask/task/lt-sft/sentiment/base", "sparse/task/lt-sft/sentiment/base")
+    measured = [json.loads((finished.results / f"benchmarks/{job}/seed0.jsonl").read_text()) for job in jobs]
+    assert float(rows["task-sft", "suma"]["seconds"]) == pytest.approx(sum(job["s"] for job in measured), abs=0.1)
+    stored = [
+        f"sfts/{place}/seed0.safetensors" for place in ("task/lt-sft/sentiment/lt-sft-sumi", "language/lt-sft/nolo")
+    ]
+    sizes = [(finished.results / place).stat().st_size for place in stored]
+    assert float(rows["lt-sft", "nolo"]["bytes"]) == sum(sizes)
+    more = [float(rows[method, "mean"]["seconds"]) for method in ("full-ft", "task-sft", "lt-sft")]
+    assert more == sorted(more)
 
 
 def test_a_killed_run_ends_with_the_same_bytes(finished: Project, commands: Path, tmp_path: Path) -> None:
