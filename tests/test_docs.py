@@ -1,4 +1,4 @@
-"""The tables of docs/nusax-cpu.md are those its stored predictions and records give."""
+"""The tables, statements and signature of docs/nusax-cpu.md are those its stored data give."""
 
 import json
 from pathlib import Path
@@ -14,11 +14,20 @@ DATA = DOCS / "data/nusax-cpu"
 def test_the_nusax_page_shows_what_its_data_give(tmp_path: Path) -> None:
     plan = TypeAdapter(tables.Plan).validate_python(json.loads((DATA / "plan.json").read_text()))
     tables.build(DATA, plan, tmp_path)
-    page = (DOCS / "nusax-cpu.md").read_text()
-    rows = [line for line in (tmp_path / "sentiment.md").read_text().splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + len(plan.methods)
-    for row in rows:
-        assert row in page
+    page = " ".join((DOCS / "nusax-cpu.md").read_text().split())
+    lines = [line for line in (tmp_path / "sentiment.md").read_text().splitlines() if line]
+    starts = [line[0] for line in lines]
+    assert starts.count("|") == 2 + len(plan.methods) and starts.count("-") == 5
+    for line in lines:
+        assert line in page
+
+
+def test_the_signatures_of_the_nusax_page_say_what_its_score_files_hold() -> None:
+    for path in (DATA / "scores").rglob("*.json"):
+        scores = json.loads(path.read_text())
+        fields = dict(part.split(":") for part in scores["signature"].split("|")[1:])
+        assert fields["base"] == scores["base"][:8] and fields["data"] == scores["dataset"][:8]
+        assert (fields["n"], fields["seed"]) == (str(scores["n"]), path.stem.removeprefix("seed"))
 
 
 def test_a_score_of_the_nusax_page_by_hand() -> None:

@@ -89,7 +89,7 @@ def test_an_interval_equals_one_computed_resample_by_resample(
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
 @pytest.mark.parametrize("seed", range(3))
 def test_p_equals_one_computed_swap_by_swap(metric: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "RESAMPLES", 250)
+    monkeypatch.setattr(statistics, "SWAPS", 250)
     groups = merged(trials_of(seed))
     rng = np.random.default_rng(statistics.SEED)
     swaps = [rng.random((250, len(group.gold))) < 0.5 for group in groups]
