@@ -57,7 +57,7 @@ def resolve(terms: Sequence[Term], rule: Conflicts) -> list[Term]:
 
 
 def of_elected_sign(values: Values) -> Survivors:
-    """Which values (vectors x entries) have the sign of their sum over the vectors.
+    """Which values (vectors x entries, at entries several move) have the sign of their sum over the vectors.
 
     The sum is that of the values in ascending order, in float64: it is the same for any order of the vectors.
     """
@@ -66,14 +66,12 @@ def of_elected_sign(values: Values) -> Survivors:
     return survivors
 
 
-def alone(values: Values) -> Survivors:
-    """Which values (vectors x entries) are the only one that is not zero at their entry."""
-    moved = values != 0
-    survivors: Survivors = moved & (moved.sum(axis=0) == 1)
-    return survivors
+def none(values: Values) -> Survivors:
+    """No value (vectors x entries, at entries several move)."""
+    return np.zeros(values.shape, bool)
 
 
-RULES: Mapping[str, Callable[[Values], Survivors]] = {"ties": of_elected_sign, "drop-overlap": alone}
+RULES: Mapping[str, Callable[[Values], Survivors]] = {"ties": of_elected_sign, "drop-overlap": none}
 
 
 def _survivors(terms: Sequence[Term], name: str, rule: Callable[[Values], Survivors]) -> list[Survivors]:
@@ -97,7 +95,9 @@ def _survivors(terms: Sequence[Term], name: str, rule: Callable[[Values], Surviv
                 places.append((here, vector.positions[name][here] - begin))
                 moved = vector.values[name]
             values[n, places[n][1]] = np.float32(weight) * moved[places[n][0]]
-        survivors = rule(values)
+        survivors = values != 0
+        shared = np.flatnonzero(survivors.sum(axis=0) > 1)
+        survivors[:, shared] = rule(values[:, shared])
         for n, (here, at) in enumerate(places):
             kept[n][here] = survivors[n, at]
     return kept

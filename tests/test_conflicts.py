@@ -97,8 +97,6 @@ def test_a_hand_computed_example() -> None:
     values = np.array([[1, 2, 1, 0, 3], [2, -3, -1, 0, 0], [-1, 0, 0, 4, -1]], np.float32)
     elected = [[True, False, False, False, True], [True, True, False, False, False], [False, False, False, True, False]]
     assert conflicts.of_elected_sign(values).tolist() == elected
-    only = [[False] * 5, [False] * 5, [False, False, False, True, False]]
-    assert conflicts.alone(values).tolist() == only
 
 
 def test_resolved_vectors_are_added_as_any_others() -> None:
