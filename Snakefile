@@ -7,12 +7,15 @@
 #   deltas/task/{task}/{start}/seed{n}.safetensors      full fine-tuning on a task, minus its start
 #   gradients/…                                         as deltas: summed gradients, for selections by them
 #   masks/…, sfts/…                                     the same names below {kind}/{selection}: masks, sparse vectors
-#   composed/{method}/{task}/{lang}/seed{n}.json        recipe of base + task vector + language vector
+#   adapters/language/{lang}/seed{n}.safetensors        language adapter
+#   adapters/task/{task}/{start}/seed{n}.safetensors    task adapter, trained on the source language's
+#   composed/{method}/{task}/{lang}/seed{n}.json        recipe of base + task module + language module
 #   scores/…, predictions/…                             the same names: measures (json), every prediction (csv)
 #   tables/, figures/                                   what goes into a paper
 #
 # {selection}  how a mask is chosen, by its name in the configuration
-# {start}      where a task's training starts: `base`, or {selection}-{lang}, the base plus that language's vector
+# {start}      where a task's training starts: `base`, or {selection}-{lang}, the base plus that language's vector;
+#              of a task adapter: `base`, or {lang}, the language adapter below it
 # {n}          the seed; a task's vectors pair with the language seed at the same position
 #
 # Other experiments: snakemake --cores all --configfile config/nusax-cpu.yaml
@@ -31,6 +34,7 @@ include: "rules/full.smk"
 include: "rules/gradients.smk"
 include: "rules/masks.smk"
 include: "rules/sft.smk"
+include: "rules/adapters.smk"
 include: "rules/compose.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"

@@ -18,10 +18,12 @@ from deftx.settings import (
     DatasetSettings,
     Denoising,
     File,
+    LanguageAdapter,
     LanguageTraining,
     Name,
     Phase,
     Strict,
+    TaskAdapter,
     TaskTraining,
 )
 from deftx.testbed import Family, Variety
@@ -137,10 +139,10 @@ class Method(Strict):
 
     title: str | None = None
     """Name in tables and figures."""
-    task: Literal["dense", "sft"] = "sft"
-    """The task module: the full fine-tuning's delta, or a sparse vector."""
-    language: Literal["none", "sft"] = "sft"
-    """The language module: none, or a sparse vector of the target language."""
+    task: Literal["dense", "sft", "adapter"] = "sft"
+    """The task module: the full fine-tuning's delta, a sparse vector, or an adapter."""
+    language: Literal["none", "sft", "adapter"] = "sft"
+    """The language module: none, or a sparse vector or an adapter of the target language."""
     selection: Name | None = None
     """Selection of the sparse vectors."""
     source_adaptation: bool | None = None
@@ -149,10 +151,23 @@ class Method(Strict):
     """Weights in the sum; trains nothing anew."""
 
     @model_validator(mode="after")
+    def _stacked(self) -> "Method":
+        if self.language not in ("none", self.source_module):
+            raise ValueError("adapters are stacked on adapters: give `adapter` for task and language, or for neither")
+        if self.task == "adapter" and (self.selection is not None or self.weights != Weights()):
+            raise ValueError("adapters are neither selected nor weighted: leave out `selection` and `weights`")
+        return self
+
+    @model_validator(mode="after")
     def _selected(self) -> "Method":
         if self.selection is None and (self.task == "sft" or self.language == "sft" or self.source_adaptation):
             raise ValueError("a method with a sparse vector, also of the source language, names its selection")
         return self
+
+    @property
+    def source_module(self) -> Literal["sft", "adapter"]:
+        """What the source language's module is, where a task is trained on top of it."""
+        return "adapter" if self.task == "adapter" else "sft"
 
     @property
     def adapts_source(self) -> bool:
@@ -181,6 +196,29 @@ class Seeds(Strict):
         return dict(zip(self.task, self.language * len(self.task), strict=False))[task_seed]
 
 
+class LanguageAdapterRecipe(LanguageAdapter):
+    """Language adapters: their sizes and their training, on what `recipe.language` says of text and arithmetic."""
+
+    phase: Phase
+    """Masked-LM training; the encoder and the output embedding stay."""
+
+
+class TaskAdapterRecipe(TaskAdapter):
+    """Task adapters: their sizes and their training, on what `recipe.task` says of texts and arithmetic."""
+
+    phase: Phase
+    """Task training on the source language's adapter, which stays as the encoder does."""
+
+
+class AdapterRecipe(Strict):
+    """How adapters are trained (MAD-X)."""
+
+    language: LanguageAdapterRecipe
+    """Language adapters."""
+    task: TaskAdapterRecipe
+    """Task adapters."""
+
+
 class Recipe(Strict):
     """How vectors are trained."""
 
@@ -188,6 +226,8 @@ class Recipe(Strict):
     """Masked-LM training."""
     task: TaskRecipe
     """Task training."""
+    adapters: AdapterRecipe | None = None
+    """Training of adapters, for methods with `adapter` modules."""
 
 
 class Experiment(Strict):
@@ -231,6 +271,8 @@ class Experiment(Strict):
 def _inconsistencies(experiment: Experiment) -> Iterator[str]:
     """Names that lead nowhere, one message each."""
     for name, method in experiment.methods.items():
+        if method.task == "adapter" and experiment.recipe.adapters is None:
+            yield f"methods.{name}: adapters need recipe.adapters"
         if method.selection is not None and method.selection not in experiment.selections:
             yield f"methods.{name}: there is no selection {method.selection!r} (known: {_known(experiment.selections)})"
     recipes: dict[str, LanguageRecipe | TaskRecipe] = {
@@ -283,7 +325,7 @@ def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Ite
         if code not in experiment.datasets[task.test].languages:
             yield f"{where}: dataset {task.test} does not hold the target language {code}"
     methods = experiment.methods.values()
-    needed = {code for code in task.targets if any(m.language == "sft" for m in methods)}
+    needed = {code for code in task.targets if any(m.language != "none" for m in methods)}
     needed |= {task.source for m in methods if m.adapts_source}
     for code in sorted(needed):
         if not (experiment.languages[code].corpus or experiment.languages[code].testbed):

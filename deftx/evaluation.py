@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deftx import algebra, composition
+from deftx import composition, families
 from deftx import base as base_model
 from deftx.datasets import Row, check_labels
 from deftx.datasets import load as load_rows
@@ -25,16 +25,14 @@ def build(recipe: composition.Recipe, description: base_model.Description) -> An
     """The composed model with its head.
 
     Raises:
-        VectorError: no vector of the recipe carries a head, or a vector does not fit.
+        VectorError: no module of the recipe carries a head, or a module does not fit.
     """
     terms = composition.load_terms(recipe, description)
-    task = next((vector for vector, _ in terms if vector.head), None)
+    task = next((module for module, _ in terms if module.head), None)
     if task is None or task.metadata.labels is None:
         raise VectorError("the composed model has no task vector, so there is no head to evaluate")
     model = base_model.classifier(description, task.metadata.labels, seed=0)
-    state = {n: p.data for n, p in base_model.encoder_parameters(model, description).items()}
-    for vector, weight in terms:
-        algebra.add(state, vector, weight)
+    families.apply(model, description, terms)
     parameters = dict(model.named_parameters())
     for name, value in task.head.items():
         parameters[name].data.copy_(torch.from_numpy(value))
@@ -63,7 +61,7 @@ def evaluate(recipe: Path, base: Path, dataset: Path, max_length: int, scores: P
         "base": description.hash,
         "dataset": sha256_of(dataset),
         "vectors": [{"sha256": term.sha256, "weight": term.weight} for term in composed.terms],
-        "entries": [vector.entries for vector, _ in composition.load_terms(composed, description)],
+        "entries": [module.entries for module, _ in composition.load_terms(composed, description)],
     }
     write_json(scores, content)
 

@@ -100,7 +100,8 @@ def splits_of(name: str, lang: str) -> list[str]:
 
 def start_of(method, task) -> str:
     """The name of the start of a method's task training."""
-    return f"{method.selection}-{task.source}" if method.adapts_source else "base"
+    source = f"{method.selection}-{task.source}" if method.selection else task.source
+    return source if method.adapts_source else "base"
 
 
 def vector_of_start(wildcards) -> dict[str, str]:
@@ -113,8 +114,16 @@ def vector_of_start(wildcards) -> dict[str, str]:
     return {"start": f"{ROOT}/sfts/language/{selection}/{source}/seed{seed}.safetensors"}
 
 
+def adapter_of_start(wildcards) -> dict[str, str]:
+    """The language adapter a task's is stacked on, by the name of the start."""
+    if wildcards.start == "base":
+        return {}
+    seed = EXPERIMENT.seeds.language_seed(int(wildcards.seed))
+    return {"start": f"{ROOT}/adapters/language/{wildcards.start}/seed{seed}.safetensors"}
+
+
 def start_option(wildcards, input) -> str:
-    """The start as an option of `deftx train`."""
+    """The start as an option of `deftx train` or `deftx adapter`."""
     return f"--start {input.start}" if "start" in input.keys() else ""
 
 
@@ -139,6 +148,30 @@ def gradients_phase(kind: str) -> str:
     """How gradients are added up, as one shell word; nothing where no selection needs them."""
     phase = getattr(EXPERIMENT.recipe, kind).gradients
     return dumped(phase) if phase else ""
+
+
+# What the trainings of adapters share with the others; the rest says how encoders move, and theirs stays.
+WITH_ADAPTERS = {
+    "language": {"block", "packed", "mask_probability", "replacement", "clip", "precision"},
+    "task": {"max_length", "clip", "precision"},
+}
+
+
+def adapter_settings(kind: str) -> str:
+    """What language or task adapters are trained on, as one shell word."""
+    return dumped(getattr(EXPERIMENT.recipe, kind), include=WITH_ADAPTERS[kind])
+
+
+def adapter_shape(kind: str) -> str:
+    """Sizes of language or task adapters, as one shell word; nothing where no method has adapters."""
+    recipe = EXPERIMENT.recipe.adapters
+    return dumped(getattr(recipe, kind), exclude={"phase"}) if recipe else ""
+
+
+def adapter_phase(kind: str) -> str:
+    """Length and speed of the training of adapters, as one shell word; nothing where no method has adapters."""
+    recipe = EXPERIMENT.recipe.adapters
+    return dumped(getattr(recipe, kind).phase) if recipe else ""
 
 
 def selection_of(wildcards) -> str:

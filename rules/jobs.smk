@@ -68,23 +68,47 @@ def base_fingerprint() -> str:
 # compose.smk
 
 
+# What is trained for a method's modules, by what the configuration calls them; the last file is the module itself.
+TASK_MODULES = {
+    "dense": ["deltas/task/{task}/{start}"],
+    "sft": ["{ranked}/task/{task}/{start}", "sfts/task/{selection}/{task}/{start}"],
+    "adapter": ["adapters/task/{task}/{start}"],
+}
+LANGUAGE_MODULES = {
+    "sft": ["{ranked}/language/{lang}", "sfts/language/{selection}/{lang}"],
+    "adapter": ["adapters/language/{lang}"],
+}
+
+
+def task_module(method, name: str, seed) -> list[str]:
+    """What is trained for a method's task module, below the root and without ending."""
+    names = {
+        "ranked": ranked_by(method.selection),
+        "selection": method.selection,
+        "task": name,
+        "start": start_of(method, EXPERIMENT.tasks[name]),
+    }
+    return [f"{made.format(**names)}/seed{seed}" for made in TASK_MODULES[method.task]]
+
+
+def language_module(method, kind: str, lang: str, seed) -> list[str]:
+    """What is trained for a language module of this kind, below the root and without ending."""
+    names = {"ranked": ranked_by(method.selection), "selection": method.selection, "lang": lang}
+    language_seed = EXPERIMENT.seeds.language_seed(int(seed))
+    return [f"{made.format(**names)}/seed{language_seed}" for made in LANGUAGE_MODULES[kind]]
+
+
 def vectors_of(wildcards) -> dict[str, str]:
-    """The task vector and, where the method has one, the language vector of a composed model."""
-    method, task = (
-        EXPERIMENT.methods[wildcards.method],
-        EXPERIMENT.tasks[wildcards.task],
-    )
-    where = f"{wildcards.task}/{start_of(method, task)}/seed{wildcards.seed}.safetensors"
-    kind = "deltas/task" if method.task == "dense" else f"sfts/task/{method.selection}"
-    vectors = {"task": f"{ROOT}/{kind}/{where}"}
-    if method.language == "sft":
-        seed = EXPERIMENT.seeds.language_seed(int(wildcards.seed))
-        vectors["language"] = f"{ROOT}/sfts/language/{method.selection}/{wildcards.lang}/seed{seed}.safetensors"
-    return vectors
+    """The task module and, where the method has one, the language module of a composed model."""
+    method, seed = EXPERIMENT.methods[wildcards.method], wildcards.seed
+    modules = {"task": task_module(method, wildcards.task, seed)}
+    if method.language != "none":
+        modules["language"] = language_module(method, method.language, wildcards.lang, seed)
+    return {role: f"{ROOT}/{made[-1]}.safetensors" for role, made in modules.items()}
 
 
 def weighted(wildcards, input) -> list[str]:
-    """The vectors with their weights, in the order they are added."""
+    """The modules with their weights, in the order they are added."""
     weights = EXPERIMENT.methods[wildcards.method].weights
     terms = [f"{input.task}:{weights.task}"]
     return [*terms, f"{input.language}:{weights.language}"] if "language" in input.keys() else terms
@@ -108,8 +132,8 @@ WITH_LANGUAGES = sorted({m.selection for m in EXPERIMENT.methods.values() if m.l
 
 
 def languages_of(method, task) -> list[str]:
-    """Languages whose vectors a method uses: those that are scored, and the source where the task starts from it."""
-    if method.language != "sft":
+    """Languages whose modules a method uses: those that are scored, and the source where the task starts from it."""
+    if method.language == "none":
         return [task.source] if method.adapts_source else []
     return list(dict.fromkeys([*scored(task), *([task.source] if method.adapts_source else [])]))
 
@@ -143,19 +167,15 @@ def mask_reports() -> dict[str, str]:
 
 
 def trained() -> list[str]:
-    """All deltas (or summed gradients) and SFTs of the experiment, below its root and without ending, in a fixed order."""
-    vectors = set()
+    """All that the experiment trains, below its root and without ending, in a fixed order."""
+    made = set()
     for method in EXPERIMENT.methods.values():
         for name, task in EXPERIMENT.tasks.items():
             for seed in EXPERIMENT.seeds.task:
-                start, language_seed = start_of(method, task), EXPERIMENT.seeds.language_seed(seed)
-                vectors.add(f"{ranked_by(method.task == 'sft' and method.selection)}/task/{name}/{start}/seed{seed}")
-                if method.task == "sft":
-                    vectors.add(f"sfts/task/{method.selection}/{name}/{start}/seed{seed}")
+                made.update(task_module(method, name, seed))
                 for lang in languages_of(method, task):
-                    vectors.add(f"{ranked_by(method.selection)}/language/{lang}/seed{language_seed}")
-                    vectors.add(f"sfts/language/{method.selection}/{lang}/seed{language_seed}")
-    return sorted(vectors)
+                    made.update(language_module(method, method.source_module, lang, seed))
+    return sorted(made)
 
 
 def plan() -> dict:
