@@ -134,7 +134,7 @@ def _train(
 def _language_adapter(path: Path, description: base_model.Description) -> adapters.Adapter:
     """The adapter a task's is stacked on."""
     stored = adapters.load(path)
-    adapters.check(stored, 1.0, description, path)
+    adapters.check_base(stored, description, path)
     if stored.metadata.role != "language":
         raise VectorError(f"{path} is the adapter of a task; give --start that of the source language")
     return adapters.module_of(stored)

@@ -57,7 +57,10 @@ class Shape(BaseModel):
         sizes = {f"layers.{n}": (self.width, self.bottleneck, self.width) for n in range(self.layers)}
         if self.coupling is not None:
             first, second = halves(self.width)
-            sizes |= {"coupling.first": (second, self.coupling, first), "coupling.second": (first, self.coupling, second)}
+            sizes |= {
+                "coupling.first": (second, self.coupling, first),
+                "coupling.second": (first, self.coupling, second),
+            }
         return {
             f"{name}.{part}": shape
             for name, (width, inner, out) in sizes.items()
@@ -305,11 +308,27 @@ def module_of(stored: Stored) -> Adapter:
     return adapter.requires_grad_(False)
 
 
-def check(stored: Stored, weight: float, description: Description, path: Path) -> None:
-    """Check that an adapter belongs to a base model, and that nobody wants it weighted.
+def check(terms: Sequence[tuple[Path, Stored, float]], description: Description) -> None:
+    """Check that adapters, given with their files and weights, belong to a base model and stack on one another.
 
     Raises:
-        VectorError: it was made for another base, or its weight is not 1.
+        VectorError: one was made for another base, has a weight other than 1, or there are several of one role.
+    """
+    for path, stored, weight in terms:
+        check_base(stored, description, path)
+        if weight != 1:
+            raise VectorError(f"{path} is an adapter, which is stacked and not added: leave out its weight of {weight}")
+    for role in ("language", "task"):
+        paths = [str(path) for path, stored, _ in terms if stored.metadata.role == role]
+        if len(paths) > 1:
+            raise VectorError(f"several adapters of a {role} ({', '.join(paths)}); give one of each role at most")
+
+
+def check_base(stored: Stored, description: Description, path: Path) -> None:
+    """Check that an adapter belongs to a base model.
+
+    Raises:
+        VectorError: it was made for another one.
     """
     metadata = stored.metadata
     if metadata.base != description.hash:
@@ -317,18 +336,9 @@ def check(stored: Stored, weight: float, description: Description, path: Path) -
             f"{path} was made for another base model ({metadata.base_model}, weights {metadata.base[:12]}); "
             f"this one has weights {description.hash[:12]}. Use the base it was made for, or train the adapter again"
         )
-    if weight != 1:
-        raise VectorError(f"{path} is an adapter, which is stacked and not added: it has no weight. Leave out {weight}")
 
 
 def apply(model: Any, description: Description, terms: Sequence[tuple[Stored, float]]) -> None:
-    """Stack the language adapter and on it the task adapter into a model.
-
-    Raises:
-        VectorError: there are several of one role.
-    """
+    """Stack the language adapter, and on it the task adapter, into a model."""
     stack = sorted((stored for stored, _ in terms), key=lambda stored: stored.metadata.role)  # language before task
-    roles = [stored.metadata.role for stored in stack]
-    if len(set(roles)) < len(roles):
-        raise VectorError(f"adapters to stack are {' and '.join(roles)}; take one of a language and one of a task")
     insert(model, [module_of(stored) for stored in stack])

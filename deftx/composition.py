@@ -54,9 +54,8 @@ def compose(
     for path, weight in terms:
         if not math.isfinite(weight):
             raise VectorError(f"{path} has the weight {weight}; give it a number, as in {path}:0.5")
-        module = families.load(path)
-        families.check(module, weight, description, path)
-        modules.append(module)
+        modules.append(families.load(path))
+    families.check([(path, m, weight) for m, (path, weight) in zip(modules, terms, strict=True)], description)
     heads = [str(path) for (path, _), module in zip(terms, modules, strict=True) if module.head]
     if len(heads) > 1:
         raise VectorError(f"several vectors carry a head ({', '.join(heads)}); compose at most one task vector")

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deftx import composition, families
 from deftx import base as base_model
+from deftx import composition, families
 from deftx.datasets import Row, check_labels
 from deftx.datasets import load as load_rows
 from deftx.errors import VectorError

@@ -4,7 +4,7 @@ A family reads and checks its files and brings them into a model; the kind that 
 of. A family is imported when one of its files is met: vectors are composed without torch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,8 +40,8 @@ class Family(Protocol):
     def load(self, path: Path) -> Any:
         """Read and check a file."""
 
-    def check(self, module: Any, weight: float, description: Description, path: Path, /) -> None:
-        """Refuse a module that does not fit the base model, or its weight."""
+    def check(self, terms: Sequence[tuple[Path, Any, float]], description: Description, /) -> None:
+        """Refuse modules, given with files and weights, that do not fit the base model or one another."""
 
     def apply(self, model: Any, description: Description, terms: Sequence[tuple[Any, float]], /) -> None:
         """Bring modules into a transformers model, all of the family at once and in their order."""
@@ -55,8 +55,9 @@ class Vectors:
     def load(self, path: Path) -> sft.Vector:
         return sft.load(path)
 
-    def check(self, module: sft.Vector, weight: float, description: Description, path: Path, /) -> None:
-        sft.check_fits(module.metadata, description.shapes, description.hash, path)
+    def check(self, terms: Sequence[tuple[Path, sft.Vector, float]], description: Description, /) -> None:
+        for path, vector, _ in terms:
+            sft.check_fits(vector.metadata, description.shapes, description.hash, path)
 
     def apply(self, model: Any, description: Description, terms: Sequence[tuple[sft.Vector, float]], /) -> None:
         state = {name: p.data for name, p in encoder_parameters(model, description).items()}
@@ -93,13 +94,14 @@ def load(path: Path) -> Any:
     return family_of(kind).load(path)
 
 
-def check(module: Module, weight: float, description: Description, path: Path) -> None:
-    """Check that a module fits a base model and can have this weight.
+def check(terms: Sequence[tuple[Path, Module, float]], description: Description) -> None:
+    """Check that modules, given with their files and weights, fit a base model and one another.
 
     Raises:
-        VectorError: it does not, or cannot.
+        VectorError: they do not; named.
     """
-    family_of(module.metadata.kind).check(module, weight, description, path)
+    for family in _families(module for _, module, _ in terms):
+        family.check([term for term in terms if _is_of(term[1], family)], description)
 
 
 def merge(modules: Sequence[Module]) -> bool:
@@ -108,11 +110,15 @@ def merge(modules: Sequence[Module]) -> bool:
 
 
 def apply(model: Any, description: Description, terms: Sequence[tuple[Module, float]]) -> None:
-    """Bring modules into a model: what is merged into its parameters first.
+    """Bring modules into a model: first what ends up in its own parameters."""
+    for family in sorted(_families(module for module, _ in terms), key=lambda family: not family.MERGES):
+        family.apply(model, description, [term for term in terms if _is_of(term[0], family)])
 
-    Raises:
-        VectorError: modules do not go together.
-    """
-    families = {id(f): f for f in (family_of(module.metadata.kind) for module, _ in terms)}.values()
-    for family in sorted(families, key=lambda family: not family.MERGES):
-        family.apply(model, description, [(m, w) for m, w in terms if family_of(m.metadata.kind) is family])
+
+def _families(modules: Iterable[Module]) -> list[Family]:
+    """The families of modules, each once, in the order in which they occur."""
+    return list({id(family): family for family in (family_of(m.metadata.kind) for m in modules)}.values())
+
+
+def _is_of(module: Module, family: Family) -> bool:
+    return family_of(module.metadata.kind) is family
