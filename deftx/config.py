@@ -64,6 +64,13 @@ class Dataset(DatasetSettings):
         return self
 
 
+class TaskAdapterRecipe(TaskAdapter):
+    """Task adapters: their sizes and their training, on what `recipe.task` says of texts and arithmetic."""
+
+    phase: Phase
+    """Task training on the source language's adapter, which stays as the encoder does."""
+
+
 class Task(Strict):
     """A classification task: where it is learned and where it is tried."""
 
@@ -79,6 +86,8 @@ class Task(Strict):
     """Split of `test` that is scored; `valid` while something is still to be chosen."""
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Languages scored without having had labels; the source language is scored besides where `test` has it."""
+    adapter: TaskAdapterRecipe | None = None
+    """How this task's adapters are trained, where not as `recipe.adapters.task` says."""
 
 
 class LanguageRecipe(LanguageTraining):
@@ -160,7 +169,8 @@ class Method(Strict):
 
     @model_validator(mode="after")
     def _selected(self) -> "Method":
-        if self.selection is None and (self.task == "sft" or self.language == "sft" or self.source_adaptation):
+        adapts_source = self.source_adaptation and self.source_module == "sft"
+        if self.selection is None and (self.task == "sft" or self.language == "sft" or adapts_source):
             raise ValueError("a method with a sparse vector, also of the source language, names its selection")
         return self
 
@@ -201,13 +211,6 @@ class LanguageAdapterRecipe(LanguageAdapter):
 
     phase: Phase
     """Masked-LM training; the encoder and the output embedding stay."""
-
-
-class TaskAdapterRecipe(TaskAdapter):
-    """Task adapters: their sizes and their training, on what `recipe.task` says of texts and arithmetic."""
-
-    phase: Phase
-    """Task training on the source language's adapter, which stays as the encoder does."""
 
 
 class AdapterRecipe(Strict):
@@ -261,6 +264,10 @@ class Experiment(Strict):
         for problem in _inconsistencies(self):
             raise ValueError(problem)
         return self
+
+    def task_adapter(self, task: str) -> TaskAdapterRecipe | None:
+        """How a task's adapters are trained; nothing where no method has adapters."""
+        return self.tasks[task].adapter or (self.recipe.adapters and self.recipe.adapters.task)
 
     @property
     def folder(self) -> str:

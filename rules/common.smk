@@ -157,21 +157,36 @@ WITH_ADAPTERS = {
 }
 
 
-def adapter_settings(kind: str) -> str:
+def adapter_settings(kind: str):
     """What language or task adapters are trained on, as one shell word."""
-    return dumped(getattr(EXPERIMENT.recipe, kind), include=WITH_ADAPTERS[kind])
+
+    def settings(wildcards) -> str:
+        return dumped(getattr(EXPERIMENT.recipe, kind), include=WITH_ADAPTERS[kind])
+
+    return settings
 
 
-def adapter_shape(kind: str) -> str:
-    """Sizes of language or task adapters, as one shell word; nothing where no method has adapters."""
-    recipe = EXPERIMENT.recipe.adapters
-    return dumped(getattr(recipe, kind), exclude={"phase"}) if recipe else ""
+def adapter_recipe(kind: str, wildcards):
+    """Sizes and training of language adapters, or of a task's."""
+    return EXPERIMENT.recipe.adapters.language if kind == "language" else EXPERIMENT.task_adapter(wildcards.task)
 
 
-def adapter_phase(kind: str) -> str:
-    """Length and speed of the training of adapters, as one shell word; nothing where no method has adapters."""
-    recipe = EXPERIMENT.recipe.adapters
-    return dumped(getattr(recipe, kind).phase) if recipe else ""
+def adapter_shape(kind: str):
+    """Sizes of adapters, as one shell word."""
+
+    def shape(wildcards) -> str:
+        return dumped(adapter_recipe(kind, wildcards), exclude={"phase"})
+
+    return shape
+
+
+def adapter_phase(kind: str):
+    """Length and speed of the training of adapters, as one shell word."""
+
+    def phase(wildcards) -> str:
+        return dumped(adapter_recipe(kind, wildcards).phase)
+
+    return phase
 
 
 def selection_of(wildcards) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from deftx import schema
-from deftx.config import Experiment, Seeds, load, validate
+from deftx.config import Experiment, Seeds, TaskAdapterRecipe, load, validate
 from deftx.errors import ConfigError
+from deftx.settings import Phase
 
 CONFIGS = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))
 PHASE = {"max_steps": 3, "learning_rate": 1e-3}
@@ -53,6 +55,24 @@ def test_shipped_configurations_are_valid(path: Path) -> None:
     assert load(path).name == path.stem
 
 
+def test_the_overlay_of_mad_x_is_valid() -> None:
+    folder = CONFIGS[0].parent
+    content = yaml.safe_load((folder / "nusax-cpu.yaml").read_text())
+    update_config(content, yaml.safe_load((folder / "overlays/nusax-mad-x.yaml").read_text()))
+    experiment = validate(content)
+    assert experiment.methods["mad-x"].adapts_source
+    assert experiment.task_adapter("sentiment") == experiment.recipe.adapters.task  # type: ignore[union-attr]
+
+
+def test_a_task_may_have_its_own_adapters() -> None:
+    content = changed("recipe/adapters", {"language": {"phase": PHASE}, "task": {"phase": PHASE}})
+    assert validate(content).task_adapter("sentiment") == TaskAdapterRecipe(phase=Phase(**PHASE))
+    content["tasks"]["sentiment"]["adapter"] = {"reduction": 8, "phase": PHASE}
+    own = validate(content).task_adapter("sentiment")
+    assert own and own.reduction == 8
+    assert validate(EXPERIMENT).task_adapter("sentiment") is None
+
+
 def test_the_schema_and_the_manual_are_current() -> None:
     schema.build(CONFIGS[0].parent, check=True)
 
@@ -82,6 +102,12 @@ MISTAKES = [
     ("selections/lt-sft/rank", {"uniform": 0}, r"selections\.lt-sft\.rank.*uniform"),
     ("methods/lt-sft/selection", "deft-x", r"methods\.lt-sft: there is no selection 'deft-x' \(known: lt-sft\)"),
     ("methods/lt-sft/selection", None, "names its selection"),
+    ("methods/x", {"task": "adapter", "language": "adapter"}, r"methods\.x: adapters need recipe\.adapters"),
+    ("methods/x", {"task": "adapter"}, r"methods\.x: .*give `adapter` for task and language, or for neither"),
+    ("methods/x", {"task": "dense", "language": "adapter"}, "adapters are stacked on adapters"),
+    ("methods/x", {"task": "adapter", "language": "none", "selection": "lt-sft"}, "neither selected nor weighted"),
+    ("methods/x", {"task": "adapter", "language": "none", "weights": {"task": 0.5}}, "neither selected nor weighted"),
+    ("recipe/adapters", {"language": {"phase": PHASE}}, r"recipe\.adapters\.task: Field required"),
     ("tasks/sentiment/train", "other", "there is no dataset 'other' .known: nusax, smsa"),
     ("tasks/sentiment/targets", ["ind", "ban"], "ban is not among the languages .known: ind, ace"),
     ("tasks/sentiment/source", "ace", "dataset smsa does not hold the source language ace"),
@@ -182,7 +208,12 @@ def test_a_budget_keeps_its_kind(k: float, kind: type) -> None:
         ({"selection": "lt-sft", "source_adaptation": False}, False),
         ({"selection": "lt-sft", "language": "none"}, False),
         ({"task": "dense", "language": "none"}, False),
+        ({"task": "adapter", "language": "adapter"}, True),
+        ({"task": "adapter", "language": "none"}, False),
+        ({"task": "adapter", "language": "none", "source_adaptation": True}, True),
     ],
 )
-def test_source_adaptation_goes_with_a_language_vector(method: dict[str, Any], adapts: bool) -> None:
-    assert validate(changed("methods/x", method)).methods["x"].adapts_source is adapts
+def test_source_adaptation_goes_with_a_language_module(method: dict[str, Any], adapts: bool) -> None:
+    content = changed("recipe/adapters", {"language": {"phase": PHASE}, "task": {"phase": PHASE}})
+    content["methods"]["x"] = method
+    assert validate(content).methods["x"].adapts_source is adapts
