@@ -267,7 +267,8 @@ class Experiment(Strict):
 
     def task_adapter(self, task: str) -> TaskAdapterRecipe | None:
         """How a task's adapters are trained; nothing where no method has adapters."""
-        return self.tasks[task].adapter or (self.recipe.adapters and self.recipe.adapters.task)
+        shared = self.recipe.adapters.task if self.recipe.adapters else None
+        return self.tasks[task].adapter or shared
 
     @property
     def folder(self) -> str:
