@@ -85,9 +85,11 @@ def shape_of(description: Description, reduction: int, coupling: int | None, lef
         BaseModelError: the encoder is of a kind adapters do not fit.
     """
     layers = {name.split(".")[2] for name in description.shapes if name.startswith("encoder.layer.")}
-    if not layers:
+    norms = ("embeddings.LayerNorm.weight", *(f"encoder.layer.{n}.output.LayerNorm.weight" for n in layers))
+    widths = {tuple(description.shapes.get(name, ())) for name in norms}
+    if not layers or len(widths) > 1 or () in widths:
         raise BaseModelError(f"{description.name}: {UNKNOWN}")
-    width = description.shapes["embeddings.word_embeddings.weight"][1]
+    ((width,),) = widths
     inner = {"reduction": width // reduction, "invertible_reduction": width // 2 // (coupling or 1)}
     for key, size in inner.items():
         if size < 1:

@@ -157,8 +157,8 @@ def test_parameters_are_as_many_as_the_formula_says(width: int, layers: int, inn
 
 def test_sizes_of_xlmr_base() -> None:
     """7.39 million parameters of a language (Pfeiffer et al. 2020), with the task's last layer left out (MAD-X 2.0)."""
-    shapes = {f"encoder.layer.{n}.output.dense.weight": [768, 3072] for n in range(12)}
-    shapes["embeddings.word_embeddings.weight"] = [250_002, 768]
+    shapes = {f"encoder.layer.{n}.output.LayerNorm.weight": [768] for n in range(12)}
+    shapes["embeddings.LayerNorm.weight"] = [768]
     description = base.Description("xlmr", None, "h", "t", shapes)
     language = adapters.shape_of(description, 2, 2, 0)
     assert sum(map(prod, language.parameters().values())) == 12 * (2 * 768 * 384 + 384 + 768) + 296_064 == 7_387_776
@@ -180,9 +180,11 @@ def test_sizes_that_do_not_fit(pico_bert: Path, reduction: int, coupling: int, l
 
 
 def test_a_model_of_another_kind() -> None:
-    shapes = {"embeddings.word_embeddings.weight": [9, 4], "transformer.layer.0.ffn.lin1.weight": [4, 4]}
-    with pytest.raises(BaseModelError, match="use a model of BERT's or RoBERTa's kind"):
-        adapters.shape_of(base.Description("other", None, "h", "t", shapes), 2, 2, 0)
+    other = {"embeddings.LayerNorm.weight": [4], "transformer.layer.0.ffn.lin1.weight": [4, 4]}
+    narrow = {"embeddings.LayerNorm.weight": [4], "encoder.layer.0.output.LayerNorm.weight": [8]}
+    for shapes in (other, narrow):
+        with pytest.raises(BaseModelError, match="use a model of BERT's or RoBERTa's kind"):
+            adapters.shape_of(base.Description("other", None, "h", "t", shapes), 2, 2, 0)
     with pytest.raises(BaseModelError, match="use a model of BERT's or RoBERTa's kind"):
         adapters.insert(SimpleNamespace(base_model=torch.nn.Module()), [])
 
