@@ -60,34 +60,13 @@ def test_tables_import_no_torch(tmp_path: Path) -> None:
     assert not heavy & {"torch", "transformers", "sklearn", "matplotlib"}
 
 
-def describe(folder: Path) -> None:
-    """The base.json of the model that `vectors` makes vectors for."""
-    import json
-
-    content = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
-    (folder / "base.json").write_text(json.dumps(content))
-
-
-def test_adapters_are_composed_without_transformers(tmp_path: Path) -> None:
-    from deftx import adapters
-
-    shape = adapters.Shape(width=4, layers=1, bottleneck=2)
-    parameters = {name: p.detach().numpy() for name, p in adapters.Adapter(shape).named_parameters()}
-    metadata = adapters.Metadata(
-        role="task", base=vectors.BASE, base_model="pico", shape=shape, objective="classification", seed=0, threads=1
-    )
-    adapters.save(adapters.Stored(metadata, parameters), tmp_path / "adapter")
-    describe(tmp_path)
-    heavy = imported(
-        ["compose", tmp_path / "adapter", "--base", tmp_path / "base.json", "--out", tmp_path / "recipe.json"]
-    )
-    assert not heavy & {"transformers", "accelerate", "pandas", "sklearn"}
-
-
 @pytest.mark.parametrize("verb", ["compose", "mask", "overlap"])
 def test_mask_compose_and_overlap_import_no_transformers(tmp_path: Path, verb: str) -> None:
+    import json
+
     sft.save(vectors.dense(), tmp_path / "delta")
-    describe(tmp_path)
+    content = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
+    (tmp_path / "base.json").write_text(json.dumps(content))
     options = {
         "compose": ["--base", tmp_path / "base.json"],
         "mask": ["--selection", '{"rank": "gavish-donoho"}', "--k", "0.1", "--report", tmp_path / "report"],
@@ -97,3 +76,20 @@ def test_mask_compose_and_overlap_import_no_transformers(tmp_path: Path, verb: s
     heavy = imported([verb, vector, *options[verb], "--out", tmp_path / "out"])
     assert not heavy & {"transformers", "accelerate", "pandas", "sklearn"}
     assert ("torch" in heavy) is (verb == "mask")
+
+
+def test_adapters_are_composed_without_transformers(tmp_path: Path) -> None:
+    import json
+
+    from deftx import adapters
+
+    shape = adapters.Shape(width=4, layers=1, bottleneck=2)
+    parameters = {name: p.detach().numpy() for name, p in adapters.Adapter(shape).named_parameters()}
+    metadata = adapters.Metadata(
+        role="task", base=vectors.BASE, base_model="pico", shape=shape, objective="classification", seed=0, threads=1
+    )
+    adapters.save(adapters.Stored(metadata, parameters), tmp_path / "adapter")
+    content = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
+    (tmp_path / "base.json").write_text(json.dumps(content))
+    command = ["compose", tmp_path / "adapter", "--base", tmp_path / "base.json", "--out", tmp_path / "recipe.json"]
+    assert not imported(command) & {"transformers", "accelerate", "pandas", "sklearn"}
