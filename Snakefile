@@ -8,14 +8,16 @@
 #   gradients/…                                         as deltas: summed gradients, for selections by them
 #   masks/…, sfts/…                                     the same names below {kind}/{selection}: masks, sparse vectors
 #   pruned/…                                            as sfts: the denoised delta at the mask, not trained again
-#   composed/{method}/{task}/{lang}/seed{n}.json        recipe of base + task vector + language vector
+#   adapters/language/{lang}/seed{n}.safetensors        language adapter
+#   adapters/task/{task}/{start}/seed{n}.safetensors    task adapter, trained on that of a language
+#   composed/{method}/{task}/{lang}/seed{n}.json        recipe of base + task module + language module
 #   scores/…, predictions/…                             the same names: measures (json), every prediction (csv)
 #   tables/, figures/                                   what goes into a paper; always under results/{experiment}/, also
 #                                                       where the rest is shared with another experiment (`root`)
 #
 # {selection}  how a mask is chosen, by its name in the configuration
-# {start}      where a task's training starts: `base`; {selection}-{lang}, the base plus that language's vector; or
-#              mlm-{lang}, the base plus that language's dense delta
+# {start}      where a task's training starts: `base`; {selection}-{lang}, the base plus that language's vector;
+#              mlm-{lang}, the base plus that language's dense delta; or {lang}, on that language's adapter
 # {n}          the seed; a task's vectors pair with the language seed at the same position
 #
 # Other experiments: snakemake --cores all --configfile config/nusax-cpu.yaml
@@ -35,6 +37,7 @@ include: "rules/gradients.smk"
 include: "rules/masks.smk"
 include: "rules/sft.smk"
 include: "rules/prune.smk"
+include: "rules/adapters.smk"
 include: "rules/compose.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"

@@ -229,6 +229,32 @@ def train(
 
 
 @verb
+def adapter(
+    settings: Settings,
+    shape: Annotated[str, typer.Option(help="Sizes of the adapter, as JSON.")],
+    phase: Annotated[str, typer.Option(help="Length and speed of the training, as JSON.")],
+    base: Base,
+    train: Annotated[Path, typer.Option(help="Corpus (text) or dataset (CSV) to train on.")],
+    valid: Annotated[Path, typer.Option(help="Held-out part of it.")],
+    seed: Annotated[int, typer.Option(help="Seed of first values, order, masking, dropout and head.")],
+    out: Out,
+    labels: Annotated[str | None, typer.Option(help="A task's labels as a JSON list; without: masked-LM.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Language adapter a task's is stacked on.")] = None,
+) -> None:
+    """Train an adapter of a language or, with labels, of a task; the encoder stays."""
+    from deftx import adapter_training, training
+    from deftx.settings import LanguageAdapter, LanguageTraining, Phase, TaskAdapter, TaskTraining
+
+    job = training.Job(base, parsed(Phase, phase), seed, out, start=start)
+    if labels is None:
+        sizes = parsed(LanguageAdapter, shape)
+        adapter_training.train_language(job, train, valid, parsed(LanguageTraining, settings), sizes)
+    else:
+        names, recipe = parsed(list[str], labels), parsed(TaskTraining, settings)
+        adapter_training.train_task(job, train, valid, names, recipe, parsed(TaskAdapter, shape))
+
+
+@verb
 def mask(
     delta: Annotated[Path, typer.Argument(help="The delta of a full fine-tuning, or summed gradients.")],
     selection: Annotated[str, typer.Option(help="Selection as JSON, or the name of a YAML file.")],
@@ -317,7 +343,9 @@ def export(recipe: Annotated[Path, typer.Argument(help="Recipe of a composed mod
     from deftx import composition, evaluation
 
     description = base_model.read(base)
-    model = evaluation.build(composition.read(recipe), description)
+    composed = composition.read(recipe)
+    composition.require_merging([module for module, _ in composition.load_terms(composed, description)])
+    model = evaluation.build(composed, description)
     model.save_pretrained(out)
     base_model.load_tokenizer(description.location, description.revision).save_pretrained(out)
 

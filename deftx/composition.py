@@ -16,7 +16,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from deftx import algebra, conflicts, sft
+from deftx import algebra, conflicts, families, sft
 from deftx.base import Description
 from deftx.errors import VectorError
 from deftx.files import write_json
@@ -52,25 +52,28 @@ def compose(
     rule: Conflicts = "sum",
     note: str | None = None,
 ) -> Recipe:
-    """Check that vectors fit the base and one another, and write the recipe of their sum with its statistics.
+    """Check that modules fit the base and one another, and write the recipe of their sum with its statistics.
 
-    With `write` the sum itself is stored there too, as an SFT (`algebra.sum_of`). The recipe lists for each vector the
-    entries it holds, and those it adds once conflicts are resolved.
+    With `write` the sum of vectors itself is stored there too, as an SFT (`algebra.sum_of`). The recipe lists for each
+    module the entries it holds, and of vectors those it adds once conflicts are resolved.
 
     Raises:
-        VectorError: a vector is damaged or made for another base, several carry a head, or a weight is no number.
+        VectorError: a module is damaged or made for another base, several carry a head, a weight is no number, or
+            a sum is to be written of what cannot be added.
     """
-    vectors = []
+    modules = []
     for path, weight in terms:
         if not math.isfinite(weight):
             raise VectorError(f"{path} has the weight {weight}; give it a number, as in {path}:0.5")
-        vector = sft.load(path)
-        sft.check_fits(vector.metadata, description.shapes, description.hash, path)
-        vectors.append(vector)
-    heads = [str(path) for (path, _), vector in zip(terms, vectors, strict=True) if vector.head]
+        modules.append(families.load(path))
+    families.check([(path, m, weight) for m, (path, weight) in zip(modules, terms, strict=True)], description)
+    heads = [str(path) for (path, _), module in zip(terms, modules, strict=True) if module.head]
     if len(heads) > 1:
         raise VectorError(f"several vectors carry a head ({', '.join(heads)}); compose at most one task vector")
-    resolved = conflicts.resolve([(v, weight) for v, (_, weight) in zip(vectors, terms, strict=True)], rule)
+    merging = families.merge(modules)
+    if write is not None or rule != "sum":
+        require_merging(modules)
+    resolved = conflicts.resolve([(m, weight) for m, (_, weight) in zip(modules, terms, strict=True)], rule)
     if write is not None:
         sft.save(algebra.sum_of(resolved), write)
     named = tuple(Term(path, weight, sha256_of(path)) for path, weight in terms)
@@ -82,9 +85,9 @@ def compose(
             "terms": [asdict(t) | {"path": os.path.relpath(t.path, out.parent)} for t in recipe.terms],
             "conflicts": recipe.conflicts,
             "note": recipe.note,
-            "entries": [vector.entries for vector in vectors],
-            "added": [_added(vector) for vector, _ in resolved],
-            "overlap": overlap(vectors[0], vectors[1]) if len(vectors) == 2 else None,
+            "entries": [module.entries for module in modules],
+            "added": [_added(vector) for vector, _ in resolved] if merging else None,
+            "overlap": overlap(modules[0], modules[1]) if len(modules) == 2 and merging else None,
         },
     )
     return recipe
@@ -109,11 +112,24 @@ def read(path: Path) -> Recipe:
         raise VectorError(f"{path} is not the recipe of a composed model ({error}); run snakemake") from None
 
 
-def load_terms(recipe: Recipe, description: Description) -> list[tuple[sft.Vector, float]]:
-    """The vectors of a recipe with their weights, conflicts resolved, checked to be the ones it was made of.
+def require_merging(modules: Sequence[families.Module]) -> None:
+    """Refuse what does not end up in the base's own parameters, where these are all that is stored or compared.
 
     Raises:
-        VectorError: the base or a vector has changed since.
+        VectorError: a module is of such a family.
+    """
+    if not families.merge(modules):
+        raise VectorError(
+            "adapters are stacked and not added, so this model is no sum of vectors and no ordinary checkpoint. "
+            "Its recipe is what there is to store; deftx evaluate takes it"
+        )
+
+
+def load_terms(recipe: Recipe, description: Description) -> list[tuple[Any, float]]:
+    """The modules of a recipe with their weights, checked to be the ones it was made of.
+
+    Raises:
+        VectorError: the base or a module has changed since.
     """
     if recipe.base != description.hash:
         raise VectorError(
@@ -122,10 +138,10 @@ def load_terms(recipe: Recipe, description: Description) -> list[tuple[sft.Vecto
         )
     loaded = []
     for term in recipe.terms:
-        vector = sft.load(term.path)
+        module = families.load(term.path)
         if sha256_of(term.path) != term.sha256:
             raise VectorError(f"{term.path} has changed since the model was composed; compose it again")
-        loaded.append((vector, term.weight))
+        loaded.append((module, term.weight))
     return conflicts.resolve(loaded, recipe.conflicts)
 
 

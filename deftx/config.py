@@ -20,6 +20,7 @@ from deftx.settings import (
     DatasetSettings,
     Denoising,
     File,
+    LanguageAdapter,
     LanguageTraining,
     Metric,
     Name,
@@ -27,6 +28,7 @@ from deftx.settings import (
     Split,
     Strict,
     Sweep,
+    TaskAdapter,
     TaskTraining,
 )
 from deftx.testbed import Family, Variety
@@ -76,6 +78,13 @@ class Published(Strict):
     """Our method by the system of the set."""
 
 
+class TaskAdapterRecipe(TaskAdapter):
+    """Task adapters: their sizes and their training, on what `recipe.task` says of texts and arithmetic."""
+
+    phase: Phase
+    """Task training on the source language's adapter, which stays as the encoder does."""
+
+
 class Task(Strict):
     """A classification task: where it is learned and where it is tried."""
 
@@ -97,6 +106,8 @@ class Task(Strict):
     """What is scored, in percent: macro-averaged F1, or accuracy (usual for inference); trains nothing anew."""
     published: Published | None = None
     """Published scores that the report sets beside ours."""
+    adapter: TaskAdapterRecipe | None = None
+    """How this task's adapters are trained, where not as `recipe.adapters.task` says."""
 
 
 class LanguageRecipe(LanguageTraining):
@@ -163,10 +174,10 @@ class Method(Strict):
 
     title: str | None = None
     """Name in tables and figures."""
-    task: Literal["dense", "sft", "pruned"] = "sft"
-    """The task module: the full fine-tuning's delta, a sparse vector, or without a second training what the denoised
-    delta holds at the mask."""
-    language: Literal["none", "dense", "sft", "pruned"] = "sft"
+    task: Literal["dense", "sft", "pruned", "adapter"] = "sft"
+    """The task module: the full fine-tuning's delta, a sparse vector, without a second training what the denoised delta
+    holds at the mask, or an adapter."""
+    language: Literal["none", "dense", "sft", "pruned", "adapter"] = "sft"
     """The language module of the target language: none, or as for `task`."""
     selection: Name | None = None
     """Selection of the sparse vectors."""
@@ -185,9 +196,22 @@ class Method(Strict):
     `drop-overlap` adds neither. Trains nothing anew."""
 
     @model_validator(mode="after")
+    def _stacked(self) -> "Method":
+        if self.stacked != (self.language == "adapter") and self.language != "none":
+            raise ValueError("adapters are stacked on adapters: give `adapter` for task and language, or for neither")
+        added = self.selection or self.start_selection or self.weights != Weights() or self.conflicts != "sum"
+        if self.stacked and added:
+            raise ValueError(
+                "adapters are neither selected nor added: leave out `selection`, `start_selection`, `weights`, "
+                "`conflicts`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _selected(self) -> "Method":
         sparse = {"sft", "pruned"} & {self.task, self.language}
-        if self.selection is None and (sparse or (self.adapts_source and not self.start_selection and not self.dense)):
+        starts_sparse = self.adapts_source and not (self.start_selection or self.dense or self.stacked)
+        if self.selection is None and (sparse or starts_sparse):
             raise ValueError("a method with a sparse vector, also of the source language, names its selection")
         if self.language == "none" and (self.target_adaptation or not self.swap):
             raise ValueError("target_adaptation and swap are about a language module; this method has none")
@@ -201,6 +225,11 @@ class Method(Strict):
     def dense(self) -> bool:
         """Whether the language module is the full fine-tuning's delta."""
         return self.language == "dense"
+
+    @property
+    def stacked(self) -> bool:
+        """Whether modules are adapters."""
+        return self.task == "adapter"
 
     @property
     def adapts_source(self) -> bool:
@@ -231,6 +260,22 @@ class Seeds(Strict):
         return dict(zip(self.task, self.language * len(self.task), strict=False))[task_seed]
 
 
+class LanguageAdapterRecipe(LanguageAdapter):
+    """Language adapters: their sizes and their training, on what `recipe.language` says of text and arithmetic."""
+
+    phase: Phase
+    """Masked-LM training; the encoder and the output embedding stay."""
+
+
+class AdapterRecipe(Strict):
+    """How adapters are trained (MAD-X)."""
+
+    language: LanguageAdapterRecipe
+    """Language adapters."""
+    task: TaskAdapterRecipe
+    """Task adapters."""
+
+
 class Recipe(Strict):
     """How vectors are trained."""
 
@@ -238,6 +283,8 @@ class Recipe(Strict):
     """Masked-LM training."""
     task: TaskRecipe
     """Task training."""
+    adapters: AdapterRecipe | None = None
+    """Training of adapters, for methods with `adapter` modules."""
 
 
 class Experiment(Strict):
@@ -279,6 +326,11 @@ class Experiment(Strict):
         """How a task is trained."""
         return self.tasks[task].recipe or self.recipe.task
 
+    def task_adapter(self, task: str) -> TaskAdapterRecipe | None:
+        """How a task's adapters are trained; nothing where no method has adapters."""
+        shared = self.recipe.adapters.task if self.recipe.adapters else None
+        return self.tasks[task].adapter or shared
+
     @property
     def folder(self) -> str:
         """Where the results lie."""
@@ -297,6 +349,8 @@ class Experiment(Strict):
 def _inconsistencies(experiment: Experiment) -> Iterator[str]:
     """Names that lead nowhere, one message each."""
     for name, method in experiment.methods.items():
+        if method.task == "adapter" and experiment.recipe.adapters is None:
+            yield f"methods.{name}: adapters need recipe.adapters"
         for wanted in (method.selection, method.start_selection):
             if wanted is not None and wanted not in experiment.selections:
                 yield f"methods.{name}: there is no selection {wanted!r} (known: {_known(experiment.selections)})"

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deftx import algebra, composition
 from deftx import base as base_model
+from deftx import composition, families
 from deftx.datasets import Row, check_labels
 from deftx.datasets import load as load_rows
 from deftx.errors import VectorError
@@ -27,16 +27,14 @@ def build(recipe: composition.Recipe, description: base_model.Description) -> An
     """The composed model with its head.
 
     Raises:
-        VectorError: no vector of the recipe carries a head, or a vector does not fit.
+        VectorError: no module of the recipe carries a head, or a module does not fit.
     """
     terms = composition.load_terms(recipe, description)
-    task = next((vector for vector, _ in terms if vector.head), None)
+    task = next((module for module, _ in terms if module.head), None)
     if task is None or task.metadata.labels is None:
         raise VectorError("the composed model has no task vector, so there is no head to evaluate")
     model = base_model.classifier(description, task.metadata.labels, seed=0)
-    state = {n: p.data for n, p in base_model.encoder_parameters(model, description).items()}
-    for vector, weight in terms:
-        algebra.add(state, vector, weight)
+    families.apply(model, description, terms)
     parameters = dict(model.named_parameters())
     for name, value in task.head.items():
         parameters[name].data.copy_(torch.from_numpy(value))
@@ -71,16 +69,16 @@ def evaluate(
     probability = probabilities(model, tokenizer, tokenise(tokenizer, rows, max_length))
     write_text(predictions, as_csv(rows, labels, probability))
     predicted = [labels[i] for i in probability.argmax(1)]
-    vectors = [vector for vector, _ in composition.load_terms(composed, description)]
+    modules = [module for module, _ in composition.load_terms(composed, description)]
     added = [{"sha256": term.sha256, "weight": term.weight} for term in composed.terms]
     data = sha256_of(dataset)
-    seed = next(vector.metadata.seed for vector in vectors if vector.head)
+    seed = next(module.metadata.seed for module in modules if module.head)
     software = {name: version for name, version in versions().items() if name in ("deftx", "torch")}
     content = measures([row["label"] for row in rows], predicted, labels) | {
         "base": description.hash,
         "dataset": data,
         "vectors": added,
-        "entries": [vector.entries for vector in vectors],
+        "entries": [module.entries for module in modules],
         "metric": metric,
         "signature": signature(metric, len(rows), seed, description.hash, data, added, software),
     }

@@ -188,7 +188,7 @@ def plan(experiment: Experiment, output: str, mirror: Path | None) -> Plan:
             file = File.model_validate_json(_option(command, "--file") or "")
             (made.mirrored if mirror and in_mirror(file, mirror) else made.downloads).append(file)
     if shape:
-        budgets = {_option(c, "--out"): _entries(str(_option(c, "--k")), shape) for c in commands if c[0] == "mask"}
+        budgets = {_option(c, "--out"): _entries(str(_option(c, "--k")), shape) for c in commands if "mask" in c[0]}
         made.works = [work(command, experiment, shape, budgets) for command in commands]
     return made
 
@@ -266,13 +266,18 @@ def work(command: Sequence[str], experiment: Experiment, shape: Shape, budgets: 
         budgets: entries of the masks that are still to be made, by file.
     """
     verb, out = command[0], _option(command, "--out")
-    if verb == "train":
+    if verb in ("train", "adapter"):
         return _training(command, experiment, shape, budgets)
     if verb == "mask":
         share = shape.total / SHAPES["FacebookAI/xlm-roberta-base"].total
         denoised = json.loads(_option(command, "--selection") or "")["rank"] != "none"
         seconds = CHOOSING * share + denoised * DENOISING * share * shape.hidden / 768
         return Work("mask", seconds=seconds, result=POSITION_BYTES * budgets[out])
+    if verb == "random-mask":
+        return Work("mask", seconds=START_SECONDS, result=POSITION_BYTES * budgets[out])
+    if verb == "prune":
+        entries = _known_budget(str(_option(command, "--mask")), budgets)
+        return Work("pruned deltas", seconds=START_SECONDS, result=ENTRY_BYTES * entries)
     if verb in ("compose", "evaluate"):
         return Work(verb, seconds=START_SECONDS)
     return Work(verb)
@@ -289,10 +294,13 @@ def _training(command: Sequence[str], experiment: Experiment, shape: Shape, budg
     steps = steps_between(phase, examples)
     forward = _operations_a_token(shape, length)
     output = 2 * settings["mask_probability"] * shape.hidden * shape.vocabulary if language else 0.0
-    gradient = 2 * forward + output * (2 if settings.get("output_embedding") != "frozen" else 1)
+    # Adapters pass gradients through weights that have none of their own.
+    adapter = command[0] == "adapter"
+    frozen = adapter or settings.get("output_embedding") == "frozen"
+    gradient = forward * (1 if adapter else 2) + output * (1 if frozen else 2)
     held_out = HELD_OUT_BLOCKS if language else _rows(train.with_name("valid.csv"), experiment, "valid") or 0
     tokens = phase.batch_size * length
-    entries = shape.total if mask is None else _known_budget(mask, budgets)
+    entries = _trained(command, shape, budgets)
     ends = []
     for n in steps:
         looks = 1 + (math.ceil(n / phase.evaluate_every) if phase.evaluate_every else 1)
@@ -300,16 +308,28 @@ def _training(command: Sequence[str], experiment: Experiment, shape: Shape, budg
     # Each step reads the weights twice and writes gradients; AdamW reads and writes values and two moments.
     traffic = 4 * (3 * shape.total + 7 * entries)
     kept = 4 if phase.keep == "best" else 3
+    full = "gradients" if "--gradients" in command else "full fine-tuning"
     return Work(
-        "sparse fine-tuning" if mask else ("gradients" if "--gradients" in command else "full fine-tuning"),
+        "adapters" if adapter else "sparse fine-tuning" if mask else full,
         tokens=(steps[0] * tokens, steps[1] * tokens),
         operations=(ends[0], ends[1]),
         traffic=(steps[0] * traffic, steps[1] * traffic),
         steps=steps,
         seconds=START_SECONDS,
-        result=ENTRY_BYTES * entries if mask else 4 * shape.total,
+        result=ENTRY_BYTES * entries if mask else 4 * (entries if adapter else shape.total),
         checkpoint=2 * 4 * kept * entries,
     )
+
+
+def _trained(command: Sequence[str], shape: Shape, budgets: dict[str | None, float]) -> float:
+    """Entries that a training moves, heads aside."""
+    if command[0] == "adapter":
+        sizes = json.loads(_option(command, "--shape") or "")
+        bottlenecks = 2 * shape.hidden**2 // sizes["reduction"] * (shape.layers - sizes.get("leave_out_last", False))
+        reduction = sizes.get("invertible_reduction")
+        return float(bottlenecks + (4 * (shape.hidden // 2) ** 2 // reduction if reduction else 0))
+    mask = _option(command, "--mask")
+    return float(shape.total) if mask is None else _known_budget(mask, budgets)
 
 
 def _known_budget(mask: str, budgets: dict[str | None, float]) -> float:
@@ -390,7 +410,8 @@ def disk(made: Plan) -> dict[str, float]:
         "raw files, clean text": 2 * raw + sum(file.size or 0 for file in made.downloads if file.hub),
         "deltas": results["full fine-tuning"] + results["gradients"],
         "masks": results["mask"],
-        "sparse vectors": results["sparse fine-tuning"],
+        "sparse vectors": results["sparse fine-tuning"] + results["pruned deltas"],
+        "adapters": results["adapters"],
         "checkpoints of one training": max((one.checkpoint for one in made.works), default=0.0),
     }
 

@@ -204,6 +204,25 @@ class TaskTraining(Training):
     """Texts are cut to so many tokens."""
 
 
+class LanguageAdapter(Strict):
+    """Sizes of language adapters (Pfeiffer et al. 2020): a bottleneck in every layer, and an invertible one at the
+    embeddings."""
+
+    reduction: Annotated[int, Field(ge=1)] = 2
+    """Inner width of the bottlenecks: the encoder's over this."""
+    invertible_reduction: Annotated[int, Field(ge=1)] = 2
+    """Inner width of the invertible adapter's two parts: half the encoder's over this."""
+
+
+class TaskAdapter(Strict):
+    """Sizes of task adapters: a bottleneck in every layer, stacked on the language adapter's."""
+
+    reduction: Annotated[int, Field(ge=1)] = 16
+    """Inner width of the bottlenecks: the encoder's over this."""
+    leave_out_last: bool = True
+    """Leave out the last layer's adapters, the language's too, where a task is learned and scored (MAD-X 2.0)."""
+
+
 class VarianceRank(Strict):
     """The smallest rank whose squared singular values sum to this share of all."""
 

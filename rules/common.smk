@@ -102,13 +102,13 @@ def splits_of(name: str, lang: str) -> list[str]:
     return [f"{ROOT}/datasets/{name}/{lang}/{split}.csv" for split in splits]
 
 
-FORMS = {"dense": "deltas", "sft": "sfts", "pruned": "pruned"}
+FORMS = {"dense": "deltas", "sft": "sfts", "pruned": "pruned", "adapter": "adapters"}
 """Folder of each form of module."""
 
 
 def module_of(kind: str, form: str, selection: str | None, where: str) -> str:
     """The file of a language or task module, below the root and without ending."""
-    below = where if form == "dense" else f"{selection}/{where}"
+    below = f"{selection}/{where}" if form in ("sft", "pruned") else where
     return f"{FORMS[form]}/{kind}/{below}"
 
 
@@ -117,23 +117,29 @@ def start_of(method, task, lang) -> str:
     adapted = lang if method.target_adaptation else task.source if method.adapts_source else None
     if adapted is None or not EXPERIMENT.has_text(adapted):
         return "base"
+    if method.stacked:
+        return adapted
     selection = method.start_selection or ("mlm" if method.dense else method.selection)
     return f"{selection}-{adapted}"
 
 
 def module_of_start(start: str) -> tuple[str, str | None, str]:
-    """Form, selection and language of the vector that is added to the base, by the name of a start."""
+    """Form, selection and language of the module a task is trained on top of, by the name of the start."""
+    if start in EXPERIMENT.languages:
+        return "adapter", None, start
     for lang in EXPERIMENT.languages:
         selection = start.removesuffix(f"-{lang}")
         if selection == "mlm":
             return "dense", None, lang
         if selection in EXPERIMENT.selections:
             return "sft", selection, lang
-    raise WorkflowError(f"no training starts from {start}: a start is base, mlm-LANGUAGE or SELECTION-LANGUAGE")
+    raise WorkflowError(
+        f"no training starts from {start}: a start is base, LANGUAGE, mlm-LANGUAGE or SELECTION-LANGUAGE"
+    )
 
 
-def vector_of_start(wildcards) -> dict[str, str]:
-    """The vector that is added to the base before a task is trained, by the name of the start."""
+def module_at_start(wildcards) -> dict[str, str]:
+    """The file of the module a task is trained on top of, by the name of the start."""
     if wildcards.start == "base":
         return {}
     form, selection, lang = module_of_start(wildcards.start)
@@ -143,7 +149,7 @@ def vector_of_start(wildcards) -> dict[str, str]:
 
 
 def start_option(wildcards, input) -> str:
-    """The start as an option of `deftx train`."""
+    """The start as an option of `deftx train` or `deftx adapter`."""
     return f"--start {input.start}" if "start" in input.keys() else ""
 
 
@@ -179,6 +185,45 @@ def phase_of(kind: str, name: str):
     def phase(wildcards) -> str:
         chosen = getattr(recipe_of(kind, wildcards), name)
         return dumped(chosen) if chosen else ""
+
+    return phase
+
+
+# What the trainings of adapters share with the others; the rest says how encoders move, and theirs stays.
+WITH_ADAPTERS = {
+    "language": {"block", "packed", "mask_probability", "replacement", "clip", "precision"},
+    "task": {"max_length", "clip", "precision"},
+}
+
+
+def adapter_settings(kind: str):
+    """What language or task adapters are trained on, as one shell word."""
+
+    def settings(wildcards) -> str:
+        return dumped(recipe_of(kind, wildcards), include=WITH_ADAPTERS[kind])
+
+    return settings
+
+
+def adapter_recipe(kind: str, wildcards):
+    """Sizes and training of language adapters, or of a task's."""
+    return EXPERIMENT.recipe.adapters.language if kind == "language" else EXPERIMENT.task_adapter(wildcards.task)
+
+
+def adapter_shape(kind: str):
+    """Sizes of adapters, as one shell word."""
+
+    def shape(wildcards) -> str:
+        return dumped(adapter_recipe(kind, wildcards), exclude={"phase"})
+
+    return shape
+
+
+def adapter_phase(kind: str):
+    """Length and speed of the training of adapters, as one shell word."""
+
+    def phase(wildcards) -> str:
+        return dumped(adapter_recipe(kind, wildcards).phase)
 
     return phase
 

@@ -32,7 +32,7 @@ rule full_language:
 rule full_task:
     input:
         unpack(task_data),
-        unpack(vector_of_start),
+        unpack(module_at_start),
         base=f"{ROOT}/base.json",
     output:
         delta=f"{ROOT}/deltas/task/{{task}}/{{start}}/seed{{seed}}.safetensors",

@@ -32,7 +32,7 @@ rule gradients_language:
 rule gradients_task:
     input:
         unpack(task_data),
-        unpack(vector_of_start),
+        unpack(module_at_start),
         base=f"{ROOT}/base.json",
     output:
         sums=f"{ROOT}/gradients/task/{{task}}/{{start}}/seed{{seed}}.safetensors",

@@ -95,13 +95,13 @@ def base_fingerprint() -> str:
 
 
 def language_of(method, task, lang):
-    """The language whose vector a method adds where `lang` is scored; none where there is none, or no text for it."""
+    """The language whose module a method adds where `lang` is scored; none where there is none, or no text for it."""
     added = lang if method.swap else task.source
     return added if method.language != "none" and EXPERIMENT.has_text(added) else None
 
 
 def vectors_of(wildcards) -> dict[str, str]:
-    """The task vector and, where the method has one, the language vector of a composed model."""
+    """The task module and, where the method has one, the language module of a composed model."""
     method, task = (
         EXPERIMENT.methods[wildcards.method],
         EXPERIMENT.tasks[wildcards.task],
@@ -117,7 +117,7 @@ def vectors_of(wildcards) -> dict[str, str]:
 
 
 def weighted(wildcards, input) -> list[str]:
-    """The vectors with their weights, in the order they are added."""
+    """The modules with their weights, in the order they are added."""
     weights = EXPERIMENT.methods[wildcards.method].weights
     terms = [f"{input.task}:{weights.task}"]
     return [*terms, f"{input.language}:{weights.language}"] if "language" in input.keys() else terms
@@ -213,27 +213,29 @@ def mask_reports() -> dict[str, str]:
 
 def trainings_of(kind: str, form: str, selection: str | None, where: str) -> set[str]:
     """The trainings behind a module: what is ranked, and the sparse fine-tuning where there is one."""
-    folder = ranked_by(None if form == "dense" else selection)
-    origin = f"{folder}/{kind}/{where}"
-    return {origin, module_of(kind, form, selection, where)} if form == "sft" else {origin}
+    made = module_of(kind, form, selection, where)
+    if form in ("dense", "adapter"):
+        return {made}
+    origin = f"{ranked_by(selection)}/{kind}/{where}"
+    return {origin, made} if form == "sft" else {origin}
 
 
 def trained() -> list[str]:
-    """All deltas (or summed gradients) and SFTs of the experiment, below its root and without ending, in a fixed order."""
-    vectors = set()
+    """All that the experiment trains, below its root and without ending, in a fixed order."""
+    made = set()
     for method in EXPERIMENT.methods.values():
         for name, task in EXPERIMENT.tasks.items():
             for seed in EXPERIMENT.seeds.task:
                 language_seed = EXPERIMENT.seeds.language_seed(seed)
                 for start in starts_of(method, task):
-                    vectors |= trainings_of("task", method.task, method.selection, f"{name}/{start}/seed{seed}")
+                    made |= trainings_of("task", method.task, method.selection, f"{name}/{start}/seed{seed}")
                     if start != "base":
                         form, selection, lang = module_of_start(start)
-                        vectors |= trainings_of("language", form, selection, f"{lang}/seed{language_seed}")
+                        made |= trainings_of("language", form, selection, f"{lang}/seed{language_seed}")
                 for lang in languages_of(method, task):
                     where = f"{lang}/seed{language_seed}"
-                    vectors |= trainings_of("language", method.language, method.selection, where)
-    return sorted(vectors)
+                    made |= trainings_of("language", method.language, method.selection, where)
+    return sorted(made)
 
 
 # What makes each kind of file, by its folder: the name of the rule's benchmarks.
@@ -242,14 +244,16 @@ STAGES = {
     "gradients": "gradients",
     "masks": "mask",
     "sfts": "sparse",
+    "pruned": "prune",
+    "adapters": "adapter",
 }
 
 
 def made_from(name: str) -> list[str]:
-    """What a delta, mask or SFT was trained or chosen with, beside data: its mask, what that ranks, its task's start."""
+    """What a module or mask was made from, beside data: its mask, what that ranks, its task's start."""
     family, kind, *rest = Path(name).parts
     needs = []
-    if family == "sfts":
+    if family in ("sfts", "pruned"):
         needs.append(str(Path("masks", kind, *rest)))
     if family == "masks":
         selection, *rest = rest
@@ -257,7 +261,7 @@ def made_from(name: str) -> list[str]:
     if kind == "task":
         task, start, seed = rest[-3:]
         wildcards = SimpleNamespace(task=task, start=start, seed=seed.removeprefix("seed"))
-        needs += map(below_root, vector_of_start(wildcards).values())
+        needs += map(below_root, module_at_start(wildcards).values())
     return needs
 
 

@@ -33,7 +33,7 @@ rule sparse_language:
 rule sparse_task:
     input:
         unpack(task_data),
-        unpack(vector_of_start),
+        unpack(module_at_start),
         base=f"{ROOT}/base.json",
         mask=f"{ROOT}/masks/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.safetensors",
     output:

@@ -10,9 +10,10 @@ import yaml
 from snakemake.utils import update_config
 
 from deftx import schema
-from deftx.config import Experiment, Seeds, load, validate
+from deftx.config import Experiment, Seeds, TaskAdapterRecipe, load, validate
 from deftx.datasets import files_of
 from deftx.errors import ConfigError
+from deftx.settings import Phase
 
 CONFIGS = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))
 OVERLAYS = sorted((CONFIGS[0].parent / "overlays").glob("*.yaml"))
@@ -57,6 +58,24 @@ def test_shipped_configurations_are_valid(path: Path) -> None:
     assert load(path).name == path.stem
 
 
+def test_the_overlay_of_mad_x_is_valid() -> None:
+    folder = CONFIGS[0].parent
+    content = yaml.safe_load((folder / "nusax-cpu.yaml").read_text())
+    update_config(content, yaml.safe_load((folder / "overlays/nusax-mad-x.yaml").read_text()))
+    experiment = validate(content)
+    assert experiment.methods["mad-x"].adapts_source
+    assert experiment.task_adapter("sentiment") == experiment.recipe.adapters.task  # type: ignore[union-attr]
+
+
+def test_a_task_may_have_its_own_adapters() -> None:
+    content = changed("recipe/adapters", {"language": {"phase": PHASE}, "task": {"phase": PHASE}})
+    assert validate(content).task_adapter("sentiment") == TaskAdapterRecipe(phase=Phase(**PHASE))
+    content["tasks"]["sentiment"]["adapter"] = {"reduction": 8, "phase": PHASE}
+    own = validate(content).task_adapter("sentiment")
+    assert own and own.reduction == 8
+    assert validate(EXPERIMENT).task_adapter("sentiment") is None
+
+
 def test_the_schema_and_the_manual_are_current() -> None:
     schema.build(CONFIGS[0].parent, check=True)
 
@@ -88,6 +107,12 @@ MISTAKES = [
     ("selections/lt-sft/rank", {"uniform": 0}, r"selections\.lt-sft\.rank.*uniform"),
     ("methods/lt-sft/selection", "deft-x", r"methods\.lt-sft: there is no selection 'deft-x' \(known: lt-sft\)"),
     ("methods/lt-sft/selection", None, "names its selection"),
+    ("methods/x", {"task": "adapter", "language": "adapter"}, r"methods\.x: adapters need recipe\.adapters"),
+    ("methods/x", {"task": "adapter"}, r"methods\.x: .*give `adapter` for task and language, or for neither"),
+    ("methods/x", {"task": "dense", "language": "adapter"}, "adapters are stacked on adapters"),
+    ("methods/x", {"task": "adapter", "language": "none", "selection": "lt-sft"}, "neither selected nor added"),
+    ("methods/x", {"task": "adapter", "language": "none", "weights": {"task": 0.5}}, "neither selected nor added"),
+    ("recipe/adapters", {"language": {"phase": PHASE}}, r"recipe\.adapters\.task: Field required"),
     ("tasks/sentiment/train", "other", "there is no dataset 'other' .known: nusax, smsa"),
     ("tasks/sentiment/targets", ["ind", "ban"], "ban is not among the languages .known: ind, ace"),
     ("tasks/sentiment/source", "ace", "dataset smsa does not hold the source language ace"),
@@ -222,10 +247,15 @@ def test_a_budget_keeps_its_kind(k: float, kind: type) -> None:
         ({"task": "dense", "language": "none"}, False),
         ({"task": "dense", "language": "dense"}, True),
         ({"task": "dense", "language": "dense", "target_adaptation": True}, False),
+        ({"task": "adapter", "language": "adapter"}, True),
+        ({"task": "adapter", "language": "none"}, False),
+        ({"task": "adapter", "language": "none", "source_adaptation": True}, True),
     ],
 )
-def test_source_adaptation_goes_with_a_language_vector(method: dict[str, Any], adapts: bool) -> None:
-    assert validate(changed("methods/x", method)).methods["x"].adapts_source is adapts
+def test_source_adaptation_goes_with_a_language_module(method: dict[str, Any], adapts: bool) -> None:
+    content = changed("recipe/adapters", {"language": {"phase": PHASE}, "task": {"phase": PHASE}})
+    content["methods"]["x"] = method
+    assert validate(content).methods["x"].adapts_source is adapts
 
 
 def test_a_target_without_text_is_no_mistake() -> None:
@@ -292,15 +322,20 @@ def test_the_large_paper_is_the_paper_with_another_base() -> None:
         "/name",
         "/base/model",
         "/base/revision",
+        "/tasks/sentiment/published",
+        "/tasks/nli/published/scores",
+        *(f"/tasks/nli/published/methods/{system}" for system in ("mlm-zero-shot", "mad-x", "lt-sft", "deft-x")),
         *(
             f"/selections/{name}/k/{kind}"
             for name in ("lt-sft", "deft-x", "deft-x-uniform")
             for kind in ("language", "task")
         ),
         *(
-            f"/{where}/{phase}/{key}"
-            for where in ("recipe/task", "tasks/nli/recipe")
-            for phase in ("full", "sparse")
+            f"/{phase}/{key}"
+            for phase in (
+                *("recipe/task/full", "recipe/task/sparse", "recipe/adapters/task/phase"),
+                *("tasks/nli/recipe/full", "tasks/nli/recipe/sparse", "tasks/nli/adapter/phase"),
+            )
             for key in ("learning_rate", "warmup")
         ),
     }

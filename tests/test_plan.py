@@ -44,6 +44,9 @@ COMMANDS = [
     train("sft", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE, "--mask", "mask"),
     "evaluate recipe --scores s",
 ]
+ADAPTER = train(
+    "adapter", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE, "--shape", '{"reduction": 2, "invertible_reduction": 2}'
+)
 STATS = "Job stats:\njob      count\n-------  -----\nfetch        2\ntotal        6\n"
 OUTPUT = "\n".join([STATS, *(f"Shell command: deftx {command}" for command in COMMANDS)])
 
@@ -72,6 +75,22 @@ def test_disk_of_each_kind() -> None:
     assert parts["sparse vectors"] == pytest.approx(5.01e6)
     assert parts["checkpoints of one training"] == 2 * 4 * 3 * BASE.total
     assert parts["base model"] == 4 * BASE.total
+
+
+def test_adapters_of_the_published_sizes() -> None:
+    """7.4 million parameters for XLM-R base: twelve bottlenecks of 384 and couplings of 192; biases left out."""
+    command = ADAPTER.replace("train --settings", "adapter --settings", 1)
+    (one,) = plan(experiment(), f"{STATS}Shell command: deftx {command}", None).works
+    assert one.stage == "adapters"
+    assert one.result == 4 * (12 * 2 * 768 * 384 + 2 * 2 * 384 * 192)
+
+
+def test_random_masks_and_pruned_deltas() -> None:
+    commands = ["random-mask delta --k 1000000 --out mask", "prune delta --mask mask --out pruned"]
+    output = "\n".join([STATS, *(f"Shell command: deftx {command}" for command in commands)])
+    mask, pruned = plan(experiment(), output, None).works
+    assert (mask.stage, mask.result) == ("mask", pytest.approx(1.01e6))
+    assert (pruned.stage, pruned.result) == ("pruned deltas", pytest.approx(5.01e6))
 
 
 def test_operations_of_a_step_by_hand() -> None:

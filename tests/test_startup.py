@@ -87,3 +87,20 @@ def test_what_works_on_vectors_imports_no_transformers(tmp_path: Path, verb: str
     heavy = imported([verb, vector, *options[verb], "--out", tmp_path / "out"])
     assert not heavy & {"transformers", "accelerate", "pandas", "sklearn"}
     assert ("torch" in heavy) is (verb in ("mask", "prune", "random-mask"))
+
+
+def test_adapters_are_composed_without_transformers(tmp_path: Path) -> None:
+    import json
+
+    from deftx import adapters
+
+    shape = adapters.Shape(width=4, layers=1, bottleneck=2)
+    parameters = {name: p.detach().numpy() for name, p in adapters.Adapter(shape).named_parameters()}
+    metadata = adapters.Metadata(
+        role="task", base=vectors.BASE, base_model="pico", shape=shape, objective="classification", seed=0, threads=1
+    )
+    adapters.save(adapters.Stored(metadata, parameters), tmp_path / "adapter")
+    content = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
+    (tmp_path / "base.json").write_text(json.dumps(content))
+    command = ["compose", tmp_path / "adapter", "--base", tmp_path / "base.json", "--out", tmp_path / "recipe.json"]
+    assert not imported(command) & {"transformers", "accelerate", "pandas", "sklearn"}
