@@ -37,9 +37,9 @@ def measure(side: str, kind: str, scale: str) -> dict[str, float]:
         freeze_output(model, Training())
     used = round(USED_SHARE * model.config.vocab_size)
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
-    pieces = torch.arange(used if side == "used" else model.config.vocab_size)
+    pieces = torch.arange(model.config.vocab_size if side == "all" else used)
     parameters = parameters_of(model, base, Training())
-    entries = summed_gradients(model, parameters) if side == "gradients" else all_entries(model, parameters, pieces)
+    entries = (summed_gradients if side == "gradients" else all_entries)(model, parameters, pieces)
     del base, parameters
     leaves = list(entries.leaves().values())
     optimizer = torch.optim.AdamW(leaves, lr=1e-4, weight_decay=0.0, fused=True)

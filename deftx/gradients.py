@@ -15,13 +15,18 @@ from deftx.optim import Parameters
 
 
 class SummedGradients:
-    """The head moves; what is left is the sum of the encoder's gradients (float32, in main memory)."""
+    """The head moves; what is left is the sum of the encoder's gradients (float32, in main memory).
 
-    def __init__(self, parameters: Parameters) -> None:
+    Of word embeddings that are a lookup alone, only the rows of `pieces` (ascending) have a sum; all others stay zero.
+    """
+
+    def __init__(self, parameters: Parameters, pieces: Tensor) -> None:
         self.base, self.head = parameters.maskable, parameters.head
-        self.sums = {name: torch.zeros(p.shape) for name, p in self.base.items()}
-        self.rows: dict[str, Tensor] = {}
         self.looked_up = parameters.looked_up
+        self.pieces = pieces
+        name = self.looked_up
+        self.rows = {name: pieces} if name is not None and len(pieces) < len(self.base[name]) else {}
+        self.sums = {name: torch.zeros(len(self.rows.get(name, p)), *p.shape[1:]) for name, p in self.base.items()}
         for name, parameter in self.base.items():
             if name != self.looked_up:
                 parameter.register_post_accumulate_grad_hook(self._add(name))
@@ -37,7 +42,8 @@ class SummedGradients:
     def receive_rows(self, rows: Tensor, gradient: Tensor) -> None:
         """Add the gradient of some rows of the word embeddings: row numbers (n), gradient (n x width)."""
         assert self.looked_up is not None
-        self.sums[self.looked_up].index_add_(0, rows.cpu(), gradient.cpu())
+        place = torch.searchsorted(self.pieces, rows.cpu())
+        self.sums[self.looked_up].index_add_(0, place, gradient.cpu())
 
     def leaves(self) -> dict[str, nn.Parameter]:
         return {f"head.{name}": parameter for name, parameter in self.head.items()}
@@ -55,9 +61,9 @@ class SummedGradients:
         return self.sums
 
 
-def summed_gradients(model: Any, parameters: Parameters) -> SummedGradients:
-    """Add up gradients; of word embeddings that are a lookup alone, those of the rows in a batch."""
-    entries = SummedGradients(parameters)
+def summed_gradients(model: Any, parameters: Parameters, pieces: Tensor) -> SummedGradients:
+    """Add up gradients; of word embeddings that are a lookup alone those of the rows in a batch, all among `pieces`."""
+    entries = SummedGradients(parameters, pieces)
     if parameters.looked_up is not None:
         model.set_input_embeddings(TouchedRows(model.get_input_embeddings(), entries.receive_rows))
     return entries

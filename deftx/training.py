@@ -165,7 +165,7 @@ def _entries(
     if job.kind == "sft":
         return masked_entries(model, parameters, _mask(job, description, parameters.maskable))
     if job.kind == "gradient":
-        return summed_gradients(model, parameters)
+        return summed_gradients(model, parameters, objective.pieces())
     return all_entries(model, parameters, objective.pieces())
 
 

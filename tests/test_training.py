@@ -171,9 +171,14 @@ def test_summed_gradients_are_those_of_the_start(
         return loop.fit(model, entries, *arguments)
 
     monkeypatch.setattr(training, "fit", fit)
-    still = {"head_learning_rate": 1e-30, "learning_rate": 1e-30, "max_steps": 2, "l1": 0.1}
+    still: dict[str, Any] = {"head_learning_rate": 1e-30, "learning_rate": 1e-30, "max_steps": 2, "l1": 0.1}
+    if objective == "language":
+        still["replacement"] = "corpus"
+        both.texts = pico.text(both.folder / "few.txt", 8), pico.text(both.folder / "fewer.txt", 2, seed=1)
     summed = both.train(objective, "summed", gradients=True, **still)
     assert summed.metadata.kind == "gradient"
+    (pieces,) = models[0][1].rows.values()
+    assert len(pieces) < models[0][0].config.vocab_size  # the others' gradient is zero
 
     class Plain(gradients.SummedGradients):
         def _add(self, name: str) -> Any:
@@ -182,7 +187,7 @@ def test_summed_gradients_are_those_of_the_start(
         def difference(self) -> dict[str, torch.Tensor]:
             return {n: torch.zeros(p.shape) if p.grad is None else p.grad for n, p in self.base.items()}
 
-    monkeypatch.setattr(training, "summed_gradients", lambda model, parameters: Plain(parameters))
+    monkeypatch.setattr(training, "summed_gradients", lambda model, parameters, pieces: Plain(parameters, pieces))
     monkeypatch.setattr(optim, "word_lookup", lambda model: None)
     plain = both.train(objective, "plain", gradients=True, **still)
     assert plain.dense.keys() == summed.dense.keys()
