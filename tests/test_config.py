@@ -159,7 +159,11 @@ MISTAKES = [
     ("tasks/sentiment/metric", "f1", r"tasks\.sentiment\.metric"),
     ("tasks/sentiment/published", {"scores": "nusax", "methods": {"lt-sft": "lt-sft"}}, "'nusax' .known: nusax-xlm-r"),
     ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"x": "lt-sft"}}, "holds no system 'x' .known: mad-x"),
-    ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"lt-sft-released": "x"}}, "no method 'x' .known: lt-sft"),
+    (
+        "tasks/sentiment/published",
+        {"scores": NUSAX, "methods": {"lt-sft-released": "x"}},
+        "no method 'x' .known: lt-sft",
+    ),
     ("tasks/sentiment/published", {"scores": AMERICAS, "methods": {"lt-sft": "lt-sft"}}, "holds accuracy, the task is"),
     ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"lt-sft": "lt-sft"}}, "nothing in nusax-xlm-r-base is"),
     ("tasks", {"costs": EXPERIMENT["tasks"]["sentiment"]}, r"tasks\.costs: a table of the report has this name"),
