@@ -80,7 +80,7 @@ def test_disk_of_each_kind() -> None:
 def test_adapters_of_the_published_sizes() -> None:
     """7.4 million parameters for XLM-R base: twelve bottlenecks of 384 and couplings of 192; biases left out."""
     command = ADAPTER.replace("train --settings", "adapter --settings", 1)
-    (one,) = plan(experiment(), f"{STATS}Shell command: deftx {command}", None).works
+    (one,) = plan(experiment(), f"{STATS}\nShell command: deftx {command}", None).works
     assert one.stage == "adapters"
     assert one.result == 4 * (12 * 2 * 768 * 384 + 2 * 2 * 384 * 192)
 
