@@ -88,7 +88,7 @@ def test_adapters_of_the_published_sizes() -> None:
 def lora(shape: str) -> str:
     """The dry run of a training of LoRA."""
     command = train("lora", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE, "--shape", shape)
-    return f"{STATS}Shell command: deftx {command.replace('train --settings', 'lora --settings', 1)}"
+    return f"{STATS}\nShell command: deftx {command.replace('train --settings', 'lora --settings', 1)}"
 
 
 def test_lora_by_hand() -> None:
