@@ -37,7 +37,7 @@ class Shape(module_files.Shape):
 
     rank: Size
     """r, the rows of A and the columns of B."""
-    alpha: Annotated[float, Field(gt=0)]
+    alpha: Size
     matrices: Annotated[dict[str, tuple[Size, Size]], Field(min_length=1)]
     """Shape [out, in] of every base parameter that is adapted, by its name there, in the base's order."""
 

@@ -77,7 +77,7 @@ def insert(model: Any, shape: lora.Shape) -> dict[str, nn.Parameter]:
     modules = {name: name.removesuffix(".weight") for name in shape.matrices}
     config = LoraConfig(r=shape.rank, lora_alpha=shape.alpha, target_modules=list(modules.values()), lora_dropout=0.0)
     encoder = inject_adapter_in_model(config, model.base_model, NAME)
-    layers = {name: encoder.get_submodule(module) for name, module in modules.items()}
+    layers: dict[str, Any] = {name: encoder.get_submodule(module) for name, module in modules.items()}
     return {
         f"{factor}.{name}": factors[NAME].weight
         for name, layer in layers.items()

@@ -228,7 +228,7 @@ class Lora(Strict):
 
     rank: Annotated[int, Field(ge=1)] = 8
     """Rows of A and columns of B; the default is that of the authors' scripts for RoBERTa."""
-    alpha: Annotated[float, Field(gt=0)] = 16.0
+    alpha: Annotated[int, Field(ge=1)] = 16
     """B A counts alpha / rank times; the default is that of the authors' scripts for RoBERTa."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("query", "key", "value", "dense")
     """Modules of the encoder's layers whose matrices are adapted, by the end of their names. The default is all of them

@@ -79,7 +79,7 @@ def test_a_task_may_have_its_own_adapters() -> None:
 def test_a_task_may_have_its_own_lora() -> None:
     content = changed("recipe/lora", {"language": {"phase": PHASE}, "task": {"rank": 4, "phase": PHASE}})
     shared = validate(content).task_lora("sentiment")
-    assert shared and (shared.rank, shared.alpha, shared.targets) == (4, 16.0, ("query", "key", "value", "dense"))
+    assert shared and (shared.rank, shared.alpha, shared.targets) == (4, 16, ("query", "key", "value", "dense"))
     content["tasks"]["sentiment"]["lora"] = {"rank": 2, "targets": ["query"], "phase": PHASE}
     own = validate(content).task_lora("sentiment")
     assert own and (own.rank, own.targets) == (2, ("query",))

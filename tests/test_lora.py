@@ -21,7 +21,7 @@ from deftx.settings import LanguageTraining, Lora, Phase, TaskTraining
 
 PHASE = {"max_steps": 3, "batch_size": 8, "learning_rate": 1e-2}
 TEXT, ROWS = LanguageTraining(block=16, precision="fp32"), TaskTraining(max_length=16, precision="fp32")
-LANGUAGE, TASK = Lora(rank=4, alpha=8.0), Lora(rank=2, alpha=1.0, targets=("query", "value"))
+LANGUAGE, TASK = Lora(rank=4, alpha=8), Lora(rank=2, alpha=1, targets=("query", "value"))
 PIECES = {"input_ids": torch.tensor([[5, 6, 7], [8, 9, 10]])}
 
 
@@ -97,7 +97,7 @@ def test_sizes_that_do_not_fit(pico_bert: Path, sizes: Lora, message: str) -> No
 
 
 def test_a_difference_by_hand() -> None:
-    shape = lora.Shape(rank=2, alpha=6.0, matrices={"w": (2, 3)})
+    shape = lora.Shape(rank=2, alpha=6, matrices={"w": (2, 3)})
     metadata = lora.Metadata(
         role="language", base="h", base_model="x", shape=shape, objective="masked-lm", seed=0, threads=1
     )

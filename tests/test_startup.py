@@ -111,7 +111,7 @@ def test_lora_is_composed_without_torch(tmp_path: Path) -> None:
 
     import numpy as np
 
-    shape = lora.Shape(rank=1, alpha=2.0, matrices={"layer.weight": (5, 4)})
+    shape = lora.Shape(rank=1, alpha=2, matrices={"layer.weight": (5, 4)})
     factors = {name: np.ones(size, np.float32) for name, size in shape.parameters().items()}
     metadata = lora.Metadata(
         role="language", base=vectors.BASE, base_model="pico", shape=shape, objective="masked-lm", seed=0, threads=1
