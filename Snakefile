@@ -10,6 +10,8 @@
 #   pruned/…                                            as sfts: the denoised delta at the mask, not trained again
 #   adapters/language/{lang}/seed{n}.safetensors        language adapter
 #   adapters/task/{task}/{start}/seed{n}.safetensors    task adapter, trained on that of a language
+#   loras/language/{lang}/seed{n}.safetensors           LoRA of a language
+#   loras/task/{task}/{start}/seed{n}.safetensors       LoRA of a task
 #   composed/{method}/{task}/{lang}/seed{n}.json        recipe of base + task module + language module
 #   scores/…, predictions/…                             the same names: measures (json), every prediction (csv)
 #   tables/, figures/                                   what goes into a paper; always under results/{experiment}/, also
@@ -17,7 +19,8 @@
 #
 # {selection}  how a mask is chosen, by its name in the configuration
 # {start}      where a task's training starts: `base`; {selection}-{lang}, the base plus that language's vector;
-#              mlm-{lang}, the base plus that language's dense delta; or {lang}, on that language's adapter
+#              mlm-{lang}, the base plus that language's dense delta; lora-{lang}, the base plus that language's LoRA;
+#              or {lang}, on that language's adapter
 # {n}          the seed; a task's vectors pair with the language seed at the same position
 #
 # Other experiments: snakemake --cores all --configfile config/nusax-cpu.yaml
@@ -38,6 +41,7 @@ include: "rules/masks.smk"
 include: "rules/sft.smk"
 include: "rules/prune.smk"
 include: "rules/adapters.smk"
+include: "rules/lora.smk"
 include: "rules/compose.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"

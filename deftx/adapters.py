@@ -16,21 +16,19 @@ on a language adapter, which is exchanged for that of another language at evalua
 U, u and their like in F and G start at zero: training begins with what the encoder computes without adapters.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from math import prod
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 
-from deftx import container
+from deftx import module_files
 from deftx.base import Description
 from deftx.errors import BaseModelError, ConfigError, VectorError
+from deftx.module_files import check_base
+from deftx.module_files import save as save
 
 MERGES = False
 """Adapters stay modules of their own: they are not added to the base's parameters."""
@@ -38,10 +36,8 @@ DEVIATION = 0.02  # standard deviation of D's and its like's first values, as in
 Size = Annotated[int, Field(ge=1)]
 
 
-class Shape(BaseModel):
+class Shape(module_files.Shape):
     """The sizes of an adapter."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     width: Size
     """Width of the encoder."""
@@ -201,67 +197,15 @@ def _before(inverse: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, tuple[T
     return lambda module, inputs: inverse(inputs[0])
 
 
-class Metadata(BaseModel):
-    """Where an adapter comes from; equal settings and data give equal metadata (it holds no times)."""
+class Metadata(module_files.Metadata):
+    """Where an adapter comes from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: int = container.FORMAT
     kind: Literal["adapter"] = "adapter"
-    role: Literal["language", "task"]
-    base: str
-    """Hash of the base model's weights."""
-    base_model: str
-    """The base model's name as the experiment gives it."""
-    base_revision: str | None = None
-    """The base model's commit on the hub, where one was given."""
     shape: Shape
-    start: list[str] = []
-    """Hash of the language adapter a task adapter was trained on."""
-    objective: Literal["masked-lm", "classification"]
-    labels: list[str] | None = None
-    settings: dict[str, Any] = {}
-    seed: int
-    data: dict[str, str] = {}
-    """SHA-256 of each training file by name."""
-    threads: int
-    versions: dict[str, str] = {}
-    licence: str | None = None
-    """Under which terms the adapter may be used, where its maker said so (an SPDX name if there is one)."""
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What a file holds of an adapter: its parameters by name (float32), and a task's head in full."""
-
-    metadata: Metadata
-    parameters: dict[str, NDArray[np.float32]]
-    head: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-
-    @property
-    def entries(self) -> int:
-        """Number of the adapter's parameters, those of the head aside."""
-        return sum(prod(shape) for shape in self.metadata.shape.parameters().values())
-
-
-def save(stored: Stored, path: Path) -> None:
-    """Write an adapter as tensors `adapter.NAME` and `head.NAME`; the same content always gives the same bytes.
-
-    Raises:
-        VectorError: a value is not finite, or the file cannot be written.
-    """
-    tensors = {f"{group}.{n}": np.ascontiguousarray(t, np.float32) for group, n, t in _named(stored)}
-    for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
-            raise VectorError(f"{path}: {name} holds NaN or infinity; lower the learning rate and train it again")
-    if problem := _problem(tensors, stored.metadata):
-        raise VectorError(f"{path} cannot be written: {problem}")
-    container.write(path, stored.metadata.model_dump(mode="json"), tensors)
-
-
-def _named(stored: Stored) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
-    yield from (("adapter", name, tensor) for name, tensor in stored.parameters.items())
-    yield from (("head", name, tensor) for name, tensor in stored.head.items())
+Stored = module_files.Stored[Metadata]
+"""What a file holds of an adapter."""
 
 
 def load(path: Path) -> Stored:
@@ -270,37 +214,7 @@ def load(path: Path) -> Stored:
     Raises:
         VectorError: the file is missing, cut short, changed, or no adapter; named with the way out.
     """
-    with container.Reader(path) as file:
-        if file.described.get("kind") != "adapter":
-            raise VectorError(f"{path} is a {file.described.get('kind')}, where an adapter is needed")
-        try:
-            metadata = Metadata.model_validate(file.described)
-        except ValidationError as error:
-            raise container.damaged(path, f"unreadable metadata ({error.errors()[0]['msg']})") from None
-        tensors = {name: file.read(name) for name in file.tensors}
-    if problem := _problem(tensors, metadata):
-        raise container.damaged(path, problem)
-    groups: dict[str, dict[str, NDArray[np.float32]]] = {"adapter": {}, "head": {}}
-    for key, tensor in tensors.items():
-        group, _, name = key.partition(".")
-        groups[group][name] = tensor
-    parameters = {name: groups["adapter"][name] for name in metadata.shape.parameters()}
-    return Stored(metadata, parameters, groups["head"])
-
-
-def _problem(tensors: dict[str, NDArray[Any]], metadata: Metadata) -> str | None:
-    """What does not go together among tensors and metadata; None if all is well."""
-    wanted = {f"adapter.{name}": shape for name, shape in metadata.shape.parameters().items()}
-    for name in wanted.keys() - tensors.keys():
-        return f"{name} is missing"
-    for name, tensor in tensors.items():
-        if tensor.dtype != np.float32 or (name not in wanted and not name.startswith("head.")):
-            return f"unknown tensor {name}"
-        if tensor.shape != wanted.get(name, tensor.shape):
-            return f"{name} has shape {list(tensor.shape)}, not {list(wanted[name])}"
-        if not np.isfinite(tensor).all():
-            return f"{name} holds NaN or infinity"
-    return None
+    return module_files.load(path, Metadata, "an adapter")
 
 
 def module_of(stored: Stored) -> Adapter:
@@ -324,20 +238,6 @@ def check(terms: Sequence[tuple[Path, Stored, float]], description: Description)
         paths = [str(path) for path, stored, _ in terms if stored.metadata.role == role]
         if len(paths) > 1:
             raise VectorError(f"several adapters of a {role} ({', '.join(paths)}); give one of each role at most")
-
-
-def check_base(stored: Stored, description: Description, path: Path) -> None:
-    """Check that an adapter belongs to a base model.
-
-    Raises:
-        VectorError: it was made for another one.
-    """
-    metadata = stored.metadata
-    if metadata.base != description.hash:
-        raise VectorError(
-            f"{path} was made for another base model ({metadata.base_model}, weights {metadata.base[:12]}); "
-            f"this one has weights {description.hash[:12]}. Use the base it was made for, or train the adapter again"
-        )
 
 
 def apply(model: Any, description: Description, terms: Sequence[tuple[Stored, float]]) -> None:

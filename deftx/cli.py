@@ -255,6 +255,32 @@ def adapter(
 
 
 @verb
+def lora(
+    settings: Settings,
+    shape: Annotated[str, typer.Option(help="Rank, alpha and targets of LoRA, as JSON.")],
+    phase: Annotated[str, typer.Option(help="Length and speed of the training, as JSON.")],
+    base: Base,
+    train: Annotated[Path, typer.Option(help="Corpus (text) or dataset (CSV) to train on.")],
+    valid: Annotated[Path, typer.Option(help="Held-out part of it.")],
+    seed: Annotated[int, typer.Option(help="Seed of first values, order, masking, dropout and head.")],
+    out: Out,
+    labels: Annotated[str | None, typer.Option(help="A task's labels as a JSON list; without: masked-LM.")] = None,
+    start: Annotated[Path | None, typer.Option(help="A language's LoRA, added to the base before training.")] = None,
+) -> None:
+    """Train LoRA of a language or, with labels, of a task; the encoder stays."""
+    from deftx import lora_training, training
+    from deftx.settings import LanguageTraining, Lora, Phase, TaskTraining
+
+    job = training.Job(base, parsed(Phase, phase), seed, out, start=start)
+    sizes = parsed(Lora, shape)
+    if labels is None:
+        lora_training.train_language(job, train, valid, parsed(LanguageTraining, settings), sizes)
+    else:
+        recipe = parsed(TaskTraining, settings)
+        lora_training.train_task(job, train, valid, parsed(list[str], labels), recipe, sizes)
+
+
+@verb
 def mask(
     delta: Annotated[Path, typer.Argument(help="The delta of a full fine-tuning, or summed gradients.")],
     selection: Annotated[str, typer.Option(help="Selection as JSON, or the name of a YAML file.")],

@@ -70,9 +70,9 @@ def compose(
     heads = [str(path) for (path, _), module in zip(terms, modules, strict=True) if module.head]
     if len(heads) > 1:
         raise VectorError(f"several vectors carry a head ({', '.join(heads)}); compose at most one task vector")
-    merging = families.merge(modules)
+    are_vectors = families.are_vectors(modules)
     if write is not None or rule != "sum":
-        require_merging(modules)
+        require_vectors(modules)
     resolved = conflicts.resolve([(m, weight) for m, (_, weight) in zip(modules, terms, strict=True)], rule)
     if write is not None:
         sft.save(algebra.sum_of(resolved), write)
@@ -86,8 +86,8 @@ def compose(
             "conflicts": recipe.conflicts,
             "note": recipe.note,
             "entries": [module.entries for module in modules],
-            "added": [_added(vector) for vector, _ in resolved] if merging else None,
-            "overlap": overlap(modules[0], modules[1]) if len(modules) == 2 and merging else None,
+            "added": [_added(vector) for vector, _ in resolved] if are_vectors else None,
+            "overlap": overlap(modules[0], modules[1]) if len(modules) == 2 and are_vectors else None,
         },
     )
     return recipe
@@ -122,6 +122,20 @@ def require_merging(modules: Sequence[families.Module]) -> None:
         raise VectorError(
             "adapters are stacked and not added, so this model is no sum of vectors and no ordinary checkpoint. "
             "Its recipe is what there is to store; deftx evaluate takes it"
+        )
+
+
+def require_vectors(modules: Sequence[families.Module]) -> None:
+    """Refuse what has no entries of its own, where these are stored or chosen among.
+
+    Raises:
+        VectorError: a module is not a vector.
+    """
+    require_merging(modules)
+    if not families.are_vectors(modules):
+        raise VectorError(
+            "LoRA is a product of factors, added to whole matrices: there is no sparse sum to store and no entry to "
+            "choose. Compose it by plain sum; deftx export stores the whole model"
         )
 
 

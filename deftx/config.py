@@ -22,6 +22,7 @@ from deftx.settings import (
     File,
     LanguageAdapter,
     LanguageTraining,
+    Lora,
     Metric,
     Name,
     Phase,
@@ -85,6 +86,13 @@ class TaskAdapterRecipe(TaskAdapter):
     """Task training on the source language's adapter, which stays as the encoder does."""
 
 
+class LoraRecipe(Lora):
+    """LoRA of languages or of tasks: its sizes and its training, on what `recipe` says of texts and arithmetic."""
+
+    phase: Phase
+    """Masked-LM or task training; the encoder stays."""
+
+
 class Task(Strict):
     """A classification task: where it is learned and where it is tried."""
 
@@ -108,6 +116,8 @@ class Task(Strict):
     """Published scores that the report sets beside ours."""
     adapter: TaskAdapterRecipe | None = None
     """How this task's adapters are trained, where not as `recipe.adapters.task` says."""
+    lora: LoraRecipe | None = None
+    """How this task's LoRA is trained, where not as `recipe.lora.task` says."""
 
 
 class LanguageRecipe(LanguageTraining):
@@ -174,15 +184,16 @@ class Method(Strict):
 
     title: str | None = None
     """Name in tables and figures."""
-    task: Literal["dense", "sft", "pruned", "adapter"] = "sft"
+    task: Literal["dense", "sft", "pruned", "adapter", "lora"] = "sft"
     """The task module: the full fine-tuning's delta, a sparse vector, without a second training what the denoised delta
-    holds at the mask, or an adapter."""
-    language: Literal["none", "dense", "sft", "pruned", "adapter"] = "sft"
+    holds at the mask, an adapter, or LoRA."""
+    language: Literal["none", "dense", "sft", "pruned", "adapter", "lora"] = "sft"
     """The language module of the target language: none, or as for `task`."""
     selection: Name | None = None
     """Selection of the sparse vectors."""
     source_adaptation: bool | None = None
-    """Train the task on top of the source language's vector; by default where there is a language module."""
+    """Train the task on top of the source language's vector; by default where there is a language module other
+    than LoRA."""
     start_selection: Name | None = None
     """Selection of that vector, where it is not the method's own: holds the task's start fixed while others vary."""
     target_adaptation: bool = False
@@ -208,9 +219,21 @@ class Method(Strict):
         return self
 
     @model_validator(mode="after")
+    def _of_factors(self) -> "Method":
+        if self.factored != (self.language == "lora") and self.language != "none":
+            raise ValueError("LoRA is added to LoRA: give `lora` for task and language, or for neither")
+        if self.factored and (self.selection or self.start_selection or self.conflicts != "sum"):
+            raise ValueError(
+                "LoRA moves whole matrices, among whose entries nothing is chosen: leave out `selection`, "
+                "`start_selection`, `conflicts`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _selected(self) -> "Method":
         sparse = {"sft", "pruned"} & {self.task, self.language}
-        starts_sparse = self.adapts_source and not (self.start_selection or self.dense or self.stacked)
+        starts_otherwise = self.start_selection or self.dense or self.stacked or self.factored
+        starts_sparse = self.adapts_source and not starts_otherwise
         if self.selection is None and (sparse or starts_sparse):
             raise ValueError("a method with a sparse vector, also of the source language, names its selection")
         if self.language == "none" and (self.target_adaptation or not self.swap):
@@ -232,11 +255,16 @@ class Method(Strict):
         return self.task == "adapter"
 
     @property
+    def factored(self) -> bool:
+        """Whether modules are LoRA."""
+        return self.task == "lora"
+
+    @property
     def adapts_source(self) -> bool:
         """Whether the task is trained on top of the source language's vector."""
         if self.source_adaptation is not None:
             return self.source_adaptation
-        return self.language != "none" and not self.target_adaptation
+        return self.language != "none" and not self.target_adaptation and not self.factored
 
 
 class Seeds(Strict):
@@ -276,6 +304,15 @@ class AdapterRecipe(Strict):
     """Task adapters."""
 
 
+class LoraRecipes(Strict):
+    """How LoRA is trained."""
+
+    language: LoraRecipe
+    """LoRA of languages."""
+    task: LoraRecipe
+    """LoRA of tasks."""
+
+
 class Recipe(Strict):
     """How vectors are trained."""
 
@@ -285,6 +322,8 @@ class Recipe(Strict):
     """Task training."""
     adapters: AdapterRecipe | None = None
     """Training of adapters, for methods with `adapter` modules."""
+    lora: LoraRecipes | None = None
+    """Training of LoRA, for methods with `lora` modules."""
 
 
 class Experiment(Strict):
@@ -331,6 +370,11 @@ class Experiment(Strict):
         shared = self.recipe.adapters.task if self.recipe.adapters else None
         return self.tasks[task].adapter or shared
 
+    def task_lora(self, task: str) -> LoraRecipe | None:
+        """How a task's LoRA is trained; nothing where no method has any."""
+        shared = self.recipe.lora.task if self.recipe.lora else None
+        return self.tasks[task].lora or shared
+
     @property
     def folder(self) -> str:
         """Where the results lie."""
@@ -351,12 +395,16 @@ def _inconsistencies(experiment: Experiment) -> Iterator[str]:
     for name, method in experiment.methods.items():
         if method.task == "adapter" and experiment.recipe.adapters is None:
             yield f"methods.{name}: adapters need recipe.adapters"
+        if method.factored and experiment.recipe.lora is None:
+            yield f"methods.{name}: LoRA needs recipe.lora"
         for wanted in (method.selection, method.start_selection):
             if wanted is not None and wanted not in experiment.selections:
                 yield f"methods.{name}: there is no selection {wanted!r} (known: {_known(experiment.selections)})"
         yield from _unprunable(name, method, experiment)
-    if "mlm" in experiment.selections:
-        yield "selections.mlm: this name is taken, for tasks that start from a language's dense delta; choose another"
+    for name, start in (("mlm", "dense delta"), ("lora", "LoRA")):
+        taken = f"this name is taken, for tasks that start from a language's {start}; choose another"
+        if name in experiment.selections:
+            yield f"selections.{name}: {taken}"
     for name, sweep in experiment.sweeps.items():
         for method_name in (*sweep.beside, *(m for methods in sweep.series.values() for m in methods)):
             if method_name not in experiment.methods:

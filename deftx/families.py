@@ -1,4 +1,4 @@
-"""Families of modules: vectors, which are added to the base, and adapters, which are stacked into it.
+"""Families of modules: vectors and LoRA, which are added to the base, and adapters, which are stacked into it.
 
 A family reads and checks its files and brings them into a model; the kind that a file states says which family it is
 of. A family is imported when one of its files is met: vectors are composed without torch.
@@ -74,7 +74,13 @@ def _adapters() -> Family:
     return adapters
 
 
-FAMILIES: dict[str, Callable[[], Family]] = {"adapter": _adapters}
+def _lora() -> Family:
+    from deftx import lora
+
+    return lora
+
+
+FAMILIES: dict[str, Callable[[], Family]] = {"adapter": _adapters, "lora": _lora}
 """Families by the kind of their files; all other kinds are vectors'."""
 
 
@@ -107,6 +113,11 @@ def check(terms: Sequence[tuple[Path, Module, float]], description: Description)
 def merge(modules: Sequence[Module]) -> bool:
     """Whether all modules end up in the base's own parameters."""
     return all(family_of(module.metadata.kind).MERGES for module in modules)
+
+
+def are_vectors(modules: Sequence[Module]) -> bool:
+    """Whether all modules are vectors, whose entries can be compared and chosen among one by one."""
+    return all(family_of(module.metadata.kind) is VECTORS for module in modules)
 
 
 def apply(model: Any, description: Description, terms: Sequence[tuple[Module, float]]) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from deftx.config import Experiment, read, validate
 from deftx.errors import ConfigError
 from deftx.fetching import in_mirror
-from deftx.settings import File, Phase, Pretraining
+from deftx.settings import File, Lora, Phase, Pretraining
 
 COMMAND = "Shell command: deftx "
 LETTERS_A_TOKEN = 3.0
@@ -44,6 +44,11 @@ ROWS = {
 """Rows of datasets as published, before any are dropped; for those not yet loaded."""
 
 
+ATTENTION = ("self.query", "self.key", "self.value", "output.dense")
+FROZEN = {"adapter": "adapters", "lora": "LoRA"}
+"""Stages that train modules beside an encoder that stays, by their verb."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """The shapes of an encoder of the BERT family."""
@@ -53,6 +58,16 @@ class Shape:
     intermediate: int
     vocabulary: int
     positions: int = 512
+
+    @property
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Shape of each weight matrix of a layer, by its module."""
+        attention = {f"attention.{part}": (self.hidden, self.hidden) for part in ATTENTION}
+        inner = {
+            "intermediate.dense": (self.intermediate, self.hidden),
+            "output.dense": (self.hidden, self.intermediate),
+        }
+        return attention | inner
 
     @property
     def body(self) -> int:
@@ -266,7 +281,7 @@ def work(command: Sequence[str], experiment: Experiment, shape: Shape, budgets: 
         budgets: entries of the masks that are still to be made, by file.
     """
     verb, out = command[0], _option(command, "--out")
-    if verb in ("train", "adapter"):
+    if verb in ("train", *FROZEN):
         return _training(command, experiment, shape, budgets)
     if verb == "mask":
         share = shape.total / SHAPES["FacebookAI/xlm-roberta-base"].total
@@ -294,13 +309,15 @@ def _training(command: Sequence[str], experiment: Experiment, shape: Shape, budg
     steps = steps_between(phase, examples)
     forward = _operations_a_token(shape, length)
     output = 2 * settings["mask_probability"] * shape.hidden * shape.vocabulary if language else 0.0
-    # Adapters pass gradients through weights that have none of their own.
-    adapter = command[0] == "adapter"
-    frozen = adapter or settings.get("output_embedding") == "frozen"
-    gradient = forward * (1 if adapter else 2) + output * (1 if frozen else 2)
+    entries = _trained(command, shape, budgets)
+    # Adapters and LoRA pass gradients through weights that have none of their own.
+    beside = command[0] in FROZEN
+    frozen = beside or settings.get("output_embedding") == "frozen"
+    gradient = forward * (1 if beside else 2) + output * (1 if frozen else 2)
+    if command[0] == "lora":  # its factors are multiplied for every token, too
+        forward, gradient = forward + 2 * entries, gradient + 4 * entries
     held_out = HELD_OUT_BLOCKS if language else _rows(train.with_name("valid.csv"), experiment, "valid") or 0
     tokens = phase.batch_size * length
-    entries = _trained(command, shape, budgets)
     ends = []
     for n in steps:
         looks = 1 + (math.ceil(n / phase.evaluate_every) if phase.evaluate_every else 1)
@@ -310,13 +327,13 @@ def _training(command: Sequence[str], experiment: Experiment, shape: Shape, budg
     kept = 4 if phase.keep == "best" else 3
     full = "gradients" if "--gradients" in command else "full fine-tuning"
     return Work(
-        "adapters" if adapter else "sparse fine-tuning" if mask else full,
+        FROZEN.get(command[0]) or ("sparse fine-tuning" if mask else full),
         tokens=(steps[0] * tokens, steps[1] * tokens),
         operations=(ends[0], ends[1]),
         traffic=(steps[0] * traffic, steps[1] * traffic),
         steps=steps,
         seconds=START_SECONDS,
-        result=ENTRY_BYTES * entries if mask else 4 * (entries if adapter else shape.total),
+        result=ENTRY_BYTES * entries if mask else 4 * (entries if beside else shape.total),
         checkpoint=2 * 4 * kept * entries,
     )
 
@@ -328,6 +345,10 @@ def _trained(command: Sequence[str], shape: Shape, budgets: dict[str | None, flo
         bottlenecks = 2 * shape.hidden**2 // sizes["reduction"] * (shape.layers - sizes.get("leave_out_last", False))
         reduction = sizes.get("invertible_reduction")
         return float(bottlenecks + (4 * (shape.hidden // 2) ** 2 // reduction if reduction else 0))
+    if command[0] == "lora":
+        factors = Lora.model_validate_json(_option(command, "--shape") or "")
+        widths = (sum(matrix) for module, matrix in shape.matrices.items() if factors.adapts(module))
+        return float(shape.layers * factors.rank * sum(widths))
     mask = _option(command, "--mask")
     return float(shape.total) if mask is None else _known_budget(mask, budgets)
 
@@ -412,6 +433,7 @@ def disk(made: Plan) -> dict[str, float]:
         "masks": results["mask"],
         "sparse vectors": results["sparse fine-tuning"] + results["pruned deltas"],
         "adapters": results["adapters"],
+        "LoRA": results["LoRA"],
         "checkpoints of one training": max((one.checkpoint for one in made.works), default=0.0),
     }
 

@@ -223,6 +223,22 @@ class TaskAdapter(Strict):
     """Leave out the last layer's adapters, the language's too, where a task is learned and scored (MAD-X 2.0)."""
 
 
+class Lora(Strict):
+    """Sizes of LoRA (Hu et al. 2022): to a weight matrix W it adds (alpha / rank) B A."""
+
+    rank: Annotated[int, Field(ge=1)] = 8
+    """Rows of A and columns of B; the default is that of the authors' scripts for RoBERTa."""
+    alpha: Annotated[int, Field(ge=1)] = 16
+    """B A counts alpha / rank times; the default is that of the authors' scripts for RoBERTa."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("query", "key", "value", "dense")
+    """Modules of the encoder's layers whose matrices are adapted, by the end of their names. The default is all of them
+    (Dettmers et al. 2023, section 4); the authors' scripts take `query` and `value`."""
+
+    def adapts(self, module: str) -> bool:
+        """Whether a module of a layer, by its dotted name, is among the targets."""
+        return any(f".{module}".endswith(f".{target}") for target in self.targets)
+
+
 class VarianceRank(Strict):
     """The smallest rank whose squared singular values sum to this share of all."""
 

@@ -102,7 +102,7 @@ def splits_of(name: str, lang: str) -> list[str]:
     return [f"{ROOT}/datasets/{name}/{lang}/{split}.csv" for split in splits]
 
 
-FORMS = {"dense": "deltas", "sft": "sfts", "pruned": "pruned", "adapter": "adapters"}
+FORMS = {"dense": "deltas", "sft": "sfts", "pruned": "pruned", "adapter": "adapters", "lora": "loras"}
 """Folder of each form of module."""
 
 
@@ -119,6 +119,8 @@ def start_of(method, task, lang) -> str:
         return "base"
     if method.stacked:
         return adapted
+    if method.factored:
+        return f"lora-{adapted}"
     selection = method.start_selection or ("mlm" if method.dense else method.selection)
     return f"{selection}-{adapted}"
 
@@ -131,10 +133,12 @@ def module_of_start(start: str) -> tuple[str, str | None, str]:
         selection = start.removesuffix(f"-{lang}")
         if selection == "mlm":
             return "dense", None, lang
+        if selection == "lora":
+            return "lora", None, lang
         if selection in EXPERIMENT.selections:
             return "sft", selection, lang
     raise WorkflowError(
-        f"no training starts from {start}: a start is base, LANGUAGE, mlm-LANGUAGE or SELECTION-LANGUAGE"
+        f"no training starts from {start}: a start is base, LANGUAGE, mlm-LANGUAGE, lora-LANGUAGE or SELECTION-LANGUAGE"
     )
 
 
@@ -149,7 +153,7 @@ def module_at_start(wildcards) -> dict[str, str]:
 
 
 def start_option(wildcards, input) -> str:
-    """The start as an option of `deftx train` or `deftx adapter`."""
+    """The start as an option of `deftx train`, `deftx adapter` or `deftx lora`."""
     return f"--start {input.start}" if "start" in input.keys() else ""
 
 
@@ -189,7 +193,7 @@ def phase_of(kind: str, name: str):
     return phase
 
 
-# What the trainings of adapters share with the others; the rest says how encoders move, and theirs stays.
+# What the trainings of adapters and LoRA share with the others; the rest says how encoders move, and theirs stays.
 WITH_ADAPTERS = {
     "language": {"block", "packed", "mask_probability", "replacement", "clip", "precision"},
     "task": {"max_length", "clip", "precision"},
@@ -197,7 +201,7 @@ WITH_ADAPTERS = {
 
 
 def adapter_settings(kind: str):
-    """What language or task adapters are trained on, as one shell word."""
+    """What language or task adapters, or LoRA, are trained on, as one shell word."""
 
     def settings(wildcards) -> str:
         return dumped(recipe_of(kind, wildcards), include=WITH_ADAPTERS[kind])
@@ -224,6 +228,29 @@ def adapter_phase(kind: str):
 
     def phase(wildcards) -> str:
         return dumped(adapter_recipe(kind, wildcards).phase)
+
+    return phase
+
+
+def lora_recipe(kind: str, wildcards):
+    """Sizes and training of the LoRA of languages, or of a task."""
+    return EXPERIMENT.recipe.lora.language if kind == "language" else EXPERIMENT.task_lora(wildcards.task)
+
+
+def lora_shape(kind: str):
+    """Sizes of LoRA, as one shell word."""
+
+    def shape(wildcards) -> str:
+        return dumped(lora_recipe(kind, wildcards), exclude={"phase"})
+
+    return shape
+
+
+def lora_phase(kind: str):
+    """Length and speed of the training of LoRA, as one shell word."""
+
+    def phase(wildcards) -> str:
+        return dumped(lora_recipe(kind, wildcards).phase)
 
     return phase
 

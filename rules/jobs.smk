@@ -214,7 +214,7 @@ def mask_reports() -> dict[str, str]:
 def trainings_of(kind: str, form: str, selection: str | None, where: str) -> set[str]:
     """The trainings behind a module: what is ranked, and the sparse fine-tuning where there is one."""
     made = module_of(kind, form, selection, where)
-    if form in ("dense", "adapter"):
+    if form in ("dense", "adapter", "lora"):
         return {made}
     origin = f"{ranked_by(selection)}/{kind}/{where}"
     return {origin, made} if form == "sft" else {origin}
@@ -246,6 +246,7 @@ STAGES = {
     "sfts": "sparse",
     "pruned": "prune",
     "adapters": "adapter",
+    "loras": "lora",
 }
 
 

@@ -78,7 +78,7 @@ rule costs:
         runtime="10m",
     params:
         plan=as_json(costs_plan()),
-        results=ROOT,
+        results=lambda wildcards: ROOT,
         out=subpath(output.costs, parent=True),
         code=code_of("deftx.costs"),
     message:

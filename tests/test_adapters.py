@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from deftx import adapter_training, adapters, base, composition, evaluation, loop, sft, training
+from deftx import adapter_training, adapters, base, composition, evaluation, frozen_training, loop, sft, training
 from deftx.adapters import Adapter, Bottleneck, Coupling, Shape
 from deftx.errors import BaseModelError, ConfigError, VectorError
 from deftx.settings import LanguageAdapter, LanguageTraining, Phase, TaskAdapter, TaskTraining
@@ -232,7 +232,7 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
         seen.append({name for name, p in model.named_parameters() if not torch.equal(p, before[name])})
         return record
 
-    monkeypatch.setattr(adapter_training, "fit", fit)
+    monkeypatch.setattr(frozen_training, "fit", fit)
     return seen
 
 

@@ -76,6 +76,16 @@ def test_a_task_may_have_its_own_adapters() -> None:
     assert validate(EXPERIMENT).task_adapter("sentiment") is None
 
 
+def test_a_task_may_have_its_own_lora() -> None:
+    content = changed("recipe/lora", {"language": {"phase": PHASE}, "task": {"rank": 4, "phase": PHASE}})
+    shared = validate(content).task_lora("sentiment")
+    assert shared and (shared.rank, shared.alpha, shared.targets) == (4, 16, ("query", "key", "value", "dense"))
+    content["tasks"]["sentiment"]["lora"] = {"rank": 2, "targets": ["query"], "phase": PHASE}
+    own = validate(content).task_lora("sentiment")
+    assert own and (own.rank, own.targets) == (2, ("query",))
+    assert validate(EXPERIMENT).task_lora("sentiment") is None
+
+
 def test_the_schema_and_the_manual_are_current() -> None:
     schema.build(CONFIGS[0].parent, check=True)
 
@@ -113,6 +123,14 @@ MISTAKES = [
     ("methods/x", {"task": "adapter", "language": "none", "selection": "lt-sft"}, "neither selected nor added"),
     ("methods/x", {"task": "adapter", "language": "none", "weights": {"task": 0.5}}, "neither selected nor added"),
     ("recipe/adapters", {"language": {"phase": PHASE}}, r"recipe\.adapters\.task: Field required"),
+    ("methods/x", {"task": "lora", "language": "lora"}, r"methods\.x: LoRA needs recipe\.lora"),
+    ("methods/x", {"task": "lora", "selection": "lt-sft"}, "LoRA is added to LoRA: give `lora` for task and language"),
+    ("methods/x", {"task": "sft", "language": "lora", "selection": "lt-sft"}, "LoRA is added to LoRA"),
+    ("methods/x", {"task": "lora", "language": "adapter"}, "adapters are stacked on adapters"),
+    ("methods/x", {"task": "lora", "language": "none", "selection": "lt-sft"}, "nothing is chosen: leave out"),
+    ("methods/x", {"task": "lora", "language": "lora", "conflicts": "ties"}, "nothing is chosen: leave out"),
+    ("recipe/lora", {"language": {"phase": PHASE}}, r"recipe\.lora\.task: Field required"),
+    ("recipe/lora", {"language": {"phase": PHASE, "rank": 0}, "task": {"phase": PHASE}}, r"lora\.language\.rank"),
     ("tasks/sentiment/train", "other", "there is no dataset 'other' .known: nusax, smsa"),
     ("tasks/sentiment/targets", ["ind", "ban"], "ban is not among the languages .known: ind, ace"),
     ("tasks/sentiment/source", "ace", "dataset smsa does not hold the source language ace"),
@@ -140,6 +158,7 @@ MISTAKES = [
     ),
     ("methods/lt-sft/conflicts", "elect", r"methods\.lt-sft\.conflicts"),
     ("selections/mlm", {"k": {"language": 1, "task": 1}}, r"selections\.mlm: this name is taken"),
+    ("selections/lora", {"k": {"language": 1, "task": 1}}, r"selections\.lora: this name is taken.* language's LoRA"),
     (
         "selections/lt-sft",
         {"select": "random", "rank": {"uniform": 2}, "k": {"language": 1, "task": 1}},
@@ -159,7 +178,11 @@ MISTAKES = [
     ("tasks/sentiment/metric", "f1", r"tasks\.sentiment\.metric"),
     ("tasks/sentiment/published", {"scores": "nusax", "methods": {"lt-sft": "lt-sft"}}, "'nusax' .known: nusax-xlm-r"),
     ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"x": "lt-sft"}}, "holds no system 'x' .known: mad-x"),
-    ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"lt-sft-released": "x"}}, "no method 'x' .known: lt-sft"),
+    (
+        "tasks/sentiment/published",
+        {"scores": NUSAX, "methods": {"lt-sft-released": "x"}},
+        "no method 'x' .known: lt-sft",
+    ),
     ("tasks/sentiment/published", {"scores": AMERICAS, "methods": {"lt-sft": "lt-sft"}}, "holds accuracy, the task is"),
     ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"lt-sft": "lt-sft"}}, "nothing in nusax-xlm-r-base is"),
     ("tasks", {"costs": EXPERIMENT["tasks"]["sentiment"]}, r"tasks\.costs: a table of the report has this name"),
@@ -250,10 +273,13 @@ def test_a_budget_keeps_its_kind(k: float, kind: type) -> None:
         ({"task": "adapter", "language": "adapter"}, True),
         ({"task": "adapter", "language": "none"}, False),
         ({"task": "adapter", "language": "none", "source_adaptation": True}, True),
+        ({"task": "lora", "language": "lora"}, False),
+        ({"task": "lora", "language": "lora", "source_adaptation": True, "weights": {"language": 0.5}}, True),
     ],
 )
 def test_source_adaptation_goes_with_a_language_module(method: dict[str, Any], adapts: bool) -> None:
     content = changed("recipe/adapters", {"language": {"phase": PHASE}, "task": {"phase": PHASE}})
+    content["recipe"]["lora"] = content["recipe"]["adapters"]
     content["methods"]["x"] = method
     assert validate(content).methods["x"].adapts_source is adapts
 
@@ -337,6 +363,11 @@ def test_the_large_paper_is_the_paper_with_another_base() -> None:
                 *("tasks/nli/recipe/full", "tasks/nli/recipe/sparse", "tasks/nli/adapter/phase"),
             )
             for key in ("learning_rate", "warmup")
+        ),
+        *(
+            f"/{lora}/{key}"
+            for lora in ("recipe/lora/language", "recipe/lora/task", "tasks/nli/lora")
+            for key in ("rank", "alpha", "phase/learning_rate")
         ),
     }
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_config import EXPERIMENT, changed
 
 from deftx import plan as planning
-from deftx.config import Experiment, validate
+from deftx.config import Experiment, load, validate
 from deftx.errors import ConfigError
 from deftx.plan import Machine, Shape, Work, disk, hours, job_counts, merged, plan, render, shape_of, steps_between
 from deftx.settings import File, Phase
@@ -83,6 +83,38 @@ def test_adapters_of_the_published_sizes() -> None:
     (one,) = plan(experiment(), f"{STATS}\nShell command: deftx {command}", None).works
     assert one.stage == "adapters"
     assert one.result == 4 * (12 * 2 * 768 * 384 + 2 * 2 * 384 * 192)
+
+
+def lora(shape: str) -> str:
+    """The dry run of a training of LoRA."""
+    command = train("lora", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE, "--shape", shape)
+    return f"{STATS}\nShell command: deftx {command.replace('train --settings', 'lora --settings', 1)}"
+
+
+def test_lora_by_hand() -> None:
+    """Gradients pass through the encoder once; factors are multiplied in both directions, and have gradients."""
+    (one,) = plan(experiment(), lora('{"rank": 4, "targets": ["query", "output.dense"]}'), None).works
+    entries = 12 * 4 * (2 * (768 + 768) + (768 + 3072))  # of a layer: two matrices of the attention, one above it
+    assert (one.stage, one.result, one.checkpoint) == ("LoRA", 4 * entries, 2 * 4 * 3 * entries)
+    encoder = 2 * BASE.body + 4 * 12 * 768 * 256
+    output = 2 * 0.15 * 768 * 250_002
+    tokens, looked_at = 20 * 8 * 256, 2 * 256 * 256
+    expected = tokens * (2 * encoder + 6 * entries + 2 * output) + looked_at * (encoder + 2 * entries + output)
+    assert one.operations == (pytest.approx(expected), pytest.approx(expected))
+    assert disk(plan(experiment(), lora("{}"), None))["LoRA"] == 4 * 12 * 8 * (4 * 2 * 768 + 2 * (768 + 3072))
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-large"])
+def test_lora_of_the_paper_trains_as_much_as_sparse_fine_tuning(name: str) -> None:
+    """Ranks are such that there are as many factors' entries as entries of the masks, but for a hundredth."""
+    paper = load(Path(__file__).parents[1] / f"config/{name}.yaml")
+    assert paper.recipe.lora and paper.base.model
+    budget = paper.selections["lt-sft"].k
+    recipes = (paper.recipe.lora.language, paper.task_lora("sentiment"), paper.task_lora("nli"))
+    for recipe, k in zip(recipes, (budget.language, budget.task, budget.task), strict=True):
+        assert recipe
+        command = ["lora", "--shape", recipe.model_dump_json(exclude={"phase"})]
+        assert planning._trained(command, planning.SHAPES[paper.base.model], {}) == pytest.approx(k, rel=0.01)
 
 
 def test_random_masks_and_pruned_deltas() -> None:

@@ -10,7 +10,7 @@ import pytest
 import vectors
 
 import results
-from deftx import sft
+from deftx import lora, provenance, sft
 from deftx.cli import app
 
 IMPORTS = """
@@ -104,3 +104,35 @@ def test_adapters_are_composed_without_transformers(tmp_path: Path) -> None:
     (tmp_path / "base.json").write_text(json.dumps(content))
     command = ["compose", tmp_path / "adapter", "--base", tmp_path / "base.json", "--out", tmp_path / "recipe.json"]
     assert not imported(command) & {"transformers", "accelerate", "pandas", "sklearn"}
+
+
+def test_lora_is_composed_without_torch(tmp_path: Path) -> None:
+    import json
+
+    import numpy as np
+
+    shape = lora.Shape(rank=1, alpha=2, matrices={"layer.weight": (5, 4)})
+    factors = {name: np.ones(size, np.float32) for name, size in shape.parameters().items()}
+    metadata = lora.Metadata(
+        role="language", base=vectors.BASE, base_model="pico", shape=shape, objective="masked-lm", seed=0, threads=1
+    )
+    lora.save(lora.Stored(metadata, factors), tmp_path / "lora")
+    content = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
+    (tmp_path / "base.json").write_text(json.dumps(content))
+    command = ["compose", tmp_path / "lora", "--base", tmp_path / "base.json", "--out", tmp_path / "recipe.json"]
+    assert not imported(command) & {"torch", "peft", "transformers", "accelerate", "pandas", "sklearn"}
+
+
+def test_peft_is_imported_by_the_training_of_lora_alone(tmp_path: Path, pico_bert: Path) -> None:
+    """By no other module, and transformers, which looks whether it is there, does not import it either."""
+    users = {path.stem for path in provenance.PACKAGE.glob("*.py") if "peft import" in path.read_text()}
+    assert users == {"lora_training"}
+    stages = ("training", "adapter_training", "composition", "evaluation", "masks", "lora")
+    assert "deftx.lora_training" not in provenance._reached([f"deftx.{stage}" for stage in stages])
+    rows = pico.rows(tmp_path / "rows.csv")
+    command = [
+        "train", "--settings", "{}", "--phase", '{"max_steps": 1, "learning_rate": 1e-3}', "--base", pico_bert,
+        "--train", rows, "--valid", rows, "--labels", '["bad", "good"]', "--seed", 0, "--out", tmp_path / "delta",
+    ]  # fmt: skip
+    heavy = imported(command)
+    assert "transformers" in heavy and "peft" not in heavy

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from project import Project, each
+from project import SHORT, Project, each
 
-from deftx import sft
+from deftx import lora, sft
 
 Config = dict[str, Any]
 METHODS = {
@@ -20,6 +20,12 @@ METHODS = {
     "drop-overlap": {"selection": "lt-sft", "conflicts": "drop-overlap", "weights": {"language": 0.5}},
     "random": {"selection": "random", "start_selection": "lt-sft"},
     "pruned": {"task": "pruned", "language": "pruned", "selection": "lt-sft"},
+    "lora-arithmetic": {"task": "lora", "language": "lora"},
+    "lora-on-source": {"task": "lora", "language": "lora", "source_adaptation": True, "weights": {"language": 0.5}},
+}
+LORA = {
+    "language": {"rank": 2, "phase": SHORT | {"learning_rate": 0.05}},
+    "task": {"rank": 1, "targets": ["query", "value"], "phase": SHORT | {"learning_rate": 0.05}},
 }
 SWEEP = {"title": "rule", "at": ["sum", "ties"], "series": {"LT-SFT": ["lt-sft", "ties"]}, "beside": ["random"]}
 
@@ -28,12 +34,13 @@ def ablate(config: Config) -> None:
     """An experiment of its own that shares the results of the first."""
     config["name"], config["root"] = "ablation", "results/pico"
     config["selections"]["random"] = {"select": "random", "k": {"language": 0.2, "task": 0.1}}
+    config["recipe"]["lora"] = LORA
     config["methods"] |= METHODS
     config["sweeps"] = {"conflicts": SWEEP}
 
 
 def test_ablations_share_all_that_does_not_depend_on_them(project: Project) -> None:
-    """No delta is trained but those of the task on top of each target's own."""
+    """No delta is trained but those of the task on top of each target's own, and each LoRA once."""
     project.configure(ablate)
     assert project.planned() == each(
         "deltas/task/sentiment/mlm-{suma,nolo}/seed0",
@@ -41,6 +48,8 @@ def test_ablations_share_all_that_does_not_depend_on_them(project: Project) -> N
         "{masks,sfts}/task/random/sentiment/lt-sft-sumi/seed0",
         "pruned/language/lt-sft/{suma,nolo}/seed0",
         "pruned/task/lt-sft/sentiment/lt-sft-sumi/seed0",
+        "loras/language/{sumi,suma,nolo}/seed0",
+        "loras/task/sentiment/{base,lora-sumi}/seed0",
         f"{{composed,scores}}/{{{','.join(METHODS)}}}/sentiment/{{suma,nolo}}/seed0",
         "tables",
         "figures",
@@ -85,6 +94,14 @@ def test_every_method_adds_what_it_says(project: Project) -> None:
     assert added("random") == ["sfts/task/random/sentiment/lt-sft-sumi/seed0", "sfts/language/random/suma/seed0"]
     assert added("pruned") == ["pruned/task/lt-sft/sentiment/lt-sft-sumi/seed0", "pruned/language/lt-sft/suma/seed0"]
 
+    assert added("lora-arithmetic") == ["loras/task/sentiment/base/seed0", "loras/language/suma/seed0"]
+    assert added("lora-on-source") == ["loras/task/sentiment/lora-sumi/seed0", "loras/language/suma/seed0"]
+    assert [term["weight"] for term in recipe("lora-on-source")["terms"]] == [1.0, 0.5]
+    source = (results / "loras/language/sumi/seed0.safetensors").read_bytes()
+    starts = {start: lora.load(results / f"loras/task/sentiment/{start}/seed0.safetensors").metadata.start for start in
+              ("base", "lora-sumi")}  # fmt: skip
+    assert starts == {"base": [], "lora-sumi": [hashlib.sha256(source).hexdigest()]}
+
     drawn, chosen = vector("masks/language/random/suma/seed0"), vector("masks/language/lt-sft/suma/seed0")
     assert drawn.entries == chosen.entries
     assert any(not np.array_equal(drawn.positions[name], chosen.positions[name]) for name in chosen.positions)
@@ -120,4 +137,9 @@ def test_every_method_adds_what_it_says(project: Project) -> None:
     marked = {key for key, note in scores["note"].items() if note == "no language vector"}
     assert marked == {(m, "nolo") for m in ("lt-sft", "deft-x", *METHODS) if m != "source-kept"}
     assert "no language vector" in (report / "tables/sentiment.md").read_text()
+    trained = pd.read_csv(report / "tables/training.csv").set_index("vector")["trained_parameters"]
+    costs = pd.read_csv(report / "tables/costs.csv").set_index(["method", "language"])
+    modules = ["loras/task/sentiment/base/seed0", "loras/language/suma/seed0"]
+    assert costs.loc[("lora-arithmetic", "suma"), "parameters"] == trained[modules].sum()
+    assert costs.loc[("lora-on-source", "suma"), "seconds"] > 0
     assert Path(results / "tables/scores.csv").read_text().count("ties") == 0

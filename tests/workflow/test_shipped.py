@@ -61,12 +61,17 @@ def test_the_plan_of_the_paper(shipped: Project) -> None:
 
     commands = [line for line in lines if line.startswith("Shell command: deftx train")]
     of_task = {name: [c for c in commands if f"/{name}/" in c.split("--out")[1]] for name in ("sentiment", "nli")}
-    # From the base and three source vectors each: a full fine-tuning and a sparse one, with three seeds.
-    assert {name: len(some) for name, some in of_task.items()} == {"sentiment": 24, "nli": 24}
+    # From the base and three source vectors each: a full fine-tuning and a sparse one, with three seeds; and a full one
+    # on top of the dense delta of each scored language.
+    assert {name: len(some) for name, some in of_task.items()} == {"sentiment": 24 + 3 * 6, "nli": 24 + 3 * 10}
     assert all('"batch_size": 32' in command for command in of_task["nli"])
     assert all('"batch_size": 8' in command for command in of_task["sentiment"])
     # Per language and seed: a full fine-tuning, and a sparse one for each selection.
-    assert len(commands) - 48 == 17 * 3 * (1 + 3)
+    assert len(commands) - 96 == 17 * 3 * (1 + 3)
+    # LoRA of every scored language, and of each task from the base.
+    of_lora = [line for line in lines if line.startswith("Shell command: deftx lora")]
+    assert len(of_lora) == 3 * (6 + 10) + 3 * 2
+    assert not [line for line in of_lora if "--start " in line]
 
 
 def test_half_of_americasnli(shipped: Project) -> None:

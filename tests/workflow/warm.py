@@ -56,6 +56,7 @@ def warm_up() -> None:
         "matplotlib.backends.backend_svg",
         "matplotlib.figure",
         "pandas",
+        "peft",
         "pydantic",
         "safetensors.numpy",
         "scipy.stats",

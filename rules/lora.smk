@@ -1,0 +1,65 @@
+rule lora_language:
+    input:
+        base=f"{ROOT}/base.json",
+        train=f"{ROOT}/corpora/{{lang}}/train.txt.gz",
+        valid=f"{ROOT}/corpora/{{lang}}/valid.txt.gz",
+    output:
+        lora=f"{ROOT}/loras/language/{{lang}}/seed{{seed}}.safetensors",
+        record=f"{ROOT}/loras/language/{{lang}}/seed{{seed}}.json",
+    log:
+        f"{ROOT}/logs/lora/language/{{lang}}/seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/lora/language/{{lang}}/seed{{seed}}.jsonl"
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
+    conda:
+        "../envs/deftx.yaml"
+    threads: TRAIN_THREADS
+    resources:
+        mem_mb=TRAIN_MB,
+        runtime="12h",
+    params:
+        settings=adapter_settings("language"),
+        shape=lora_shape("language"),
+        phase=lora_phase("language"),
+        code=code_of("deftx.lora_training"),
+    message:
+        "{wildcards.lang}: LoRA of the language, seed {wildcards.seed}"
+    shell:
+        "deftx lora --settings {params.settings} --shape {params.shape} --phase {params.phase} --base {input.base}"
+        " --train {input.train} --valid {input.valid} --seed {wildcards.seed} --out {output.lora} 2> {log}"
+
+
+rule lora_task:
+    input:
+        unpack(task_data),
+        unpack(module_at_start),
+        base=f"{ROOT}/base.json",
+    output:
+        lora=f"{ROOT}/loras/task/{{task}}/{{start}}/seed{{seed}}.safetensors",
+        record=f"{ROOT}/loras/task/{{task}}/{{start}}/seed{{seed}}.json",
+    log:
+        f"{ROOT}/logs/lora/task/{{task}}/{{start}}/seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/lora/task/{{task}}/{{start}}/seed{{seed}}.jsonl"
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: 2
+    conda:
+        "../envs/deftx.yaml"
+    threads: TRAIN_THREADS
+    resources:
+        mem_mb=TRAIN_MB,
+        runtime="12h",
+    params:
+        settings=adapter_settings("task"),
+        shape=lora_shape("task"),
+        phase=lora_phase("task"),
+        labels=labels_of,
+        start=start_option,
+        code=code_of("deftx.lora_training"),
+    message:
+        "{wildcards.task} from {wildcards.start}: LoRA of the task, seed {wildcards.seed}"
+    shell:
+        "deftx lora --settings {params.settings} --shape {params.shape} --phase {params.phase} --labels {params.labels}"
+        " --base {input.base} --train {input.train} --valid {input.valid} {params.start}"
+        " --seed {wildcards.seed} --out {output.lora} 2> {log}"
