@@ -401,10 +401,7 @@ def _inconsistencies(experiment: Experiment) -> Iterator[str]:
             if wanted is not None and wanted not in experiment.selections:
                 yield f"methods.{name}: there is no selection {wanted!r} (known: {_known(experiment.selections)})"
         yield from _unprunable(name, method, experiment)
-    for name, start in (("mlm", "dense delta"), ("lora", "LoRA")):
-        taken = f"this name is taken, for tasks that start from a language's {start}; choose another"
-        if name in experiment.selections:
-            yield f"selections.{name}: {taken}"
+    yield from _ambiguous_starts(experiment)
     for name, sweep in experiment.sweeps.items():
         for method_name in (*sweep.beside, *(m for methods in sweep.series.values() for m in methods)):
             if method_name not in experiment.methods:
@@ -472,6 +469,22 @@ def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Ite
                 f"methods.{name}: {where} cannot be trained on top of the vector of its source language {task.source}, "
                 f"which has no text; give languages.{task.source} a corpus, or set source_adaptation: false"
             )
+
+
+def _ambiguous_starts(experiment: Experiment) -> Iterator[str]:
+    """Names of starts of task trainings that two of them would have."""
+    starts: dict[str, str] = {}
+    for code in experiment.languages:
+        named = [
+            (code, f"languages.{code}: the adapter of {code}"),
+            (f"mlm-{code}", f"the dense delta of {code}"),
+            (f"lora-{code}", f"the LoRA of {code}"),
+            *((f"{name}-{code}", f"selections.{name}: the vector of {code}") for name in experiment.selections),
+        ]
+        for start, module in named:
+            if start in starts:
+                yield f"{module} and {starts[start]} would both be called {start} where a task starts from them; rename"
+            starts[start] = module
 
 
 def _unprunable(name: str, method: Method, experiment: Experiment) -> Iterator[str]:

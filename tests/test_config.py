@@ -157,8 +157,12 @@ MISTAKES = [
         "which this method does not use",
     ),
     ("methods/lt-sft/conflicts", "elect", r"methods\.lt-sft\.conflicts"),
-    ("selections/mlm", {"k": {"language": 1, "task": 1}}, r"selections\.mlm: this name is taken"),
-    ("selections/lora", {"k": {"language": 1, "task": 1}}, r"selections\.lora: this name is taken.* language's LoRA"),
+    ("selections/mlm", {"k": {"language": 1, "task": 1}}, r"selections\.mlm: .*the dense delta of ind would both be"),
+    ("selections/lora", {"k": {"language": 1, "task": 1}}, r"selections\.lora: .*the LoRA of ind would both be called"),
+    ("languages/lora-ind", {}, r"languages\.lora-ind: .*the LoRA of ind would both be called lora-ind .*rename"),
+    ("languages/mlm-ind", {}, r"languages\.mlm-ind: .*the dense delta of ind would both be called"),
+    ("languages/lt-sft-ind", {}, r"languages\.lt-sft-ind: .*selections\.lt-sft: the vector of ind would both be"),
+    ("languages/base", {}, "not .base."),
     (
         "selections/lt-sft",
         {"select": "random", "rank": {"uniform": 2}, "k": {"language": 1, "task": 1}},
@@ -195,6 +199,15 @@ MISTAKES = [
 def test_a_mistake_is_named_with_its_place(place: str, value: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=f"(?s)the configuration cannot be used:\n  .*{message}"):
         validate(changed(place, value))
+
+
+def test_starts_of_two_selections_are_told_apart() -> None:
+    """`lt-sft-ind` is the vector of `ind` by `lt-sft`, or that of `sft-ind` by `lt`."""
+    content = changed("languages/sft-ind", {})
+    validate(content)
+    content["selections"]["lt"] = {"k": {"language": 1, "task": 1}}
+    with pytest.raises(ConfigError, match=r"selections\.lt: .* would both be called lt-sft-ind"):
+        validate(content)
 
 
 @pytest.mark.parametrize("code", ["ind", "zz"])
