@@ -314,8 +314,9 @@ def _training(command: Sequence[str], experiment: Experiment, shape: Shape, budg
     beside = command[0] in FROZEN
     frozen = beside or settings.get("output_embedding") == "frozen"
     gradient = forward * (1 if beside else 2) + output * (1 if frozen else 2)
-    if command[0] == "lora":  # its factors are multiplied for every token, too
-        forward, gradient = forward + 2 * entries, gradient + 4 * entries
+    if beside:  # what is trained takes part in every token, too; what it stands on passes gradients through
+        passed = _language_adapter(command, experiment, shape)
+        forward, gradient = forward + 2 * (entries + passed), gradient + 4 * entries + 2 * passed
     held_out = HELD_OUT_BLOCKS if language else _rows(train.with_name("valid.csv"), experiment, "valid") or 0
     tokens = phase.batch_size * length
     ends = []
@@ -341,16 +342,29 @@ def _training(command: Sequence[str], experiment: Experiment, shape: Shape, budg
 def _trained(command: Sequence[str], shape: Shape, budgets: dict[str | None, float]) -> float:
     """Entries that a training moves, heads aside."""
     if command[0] == "adapter":
-        sizes = json.loads(_option(command, "--shape") or "")
-        bottlenecks = 2 * shape.hidden**2 // sizes["reduction"] * (shape.layers - sizes.get("leave_out_last", False))
-        reduction = sizes.get("invertible_reduction")
-        return float(bottlenecks + (4 * (shape.hidden // 2) ** 2 // reduction if reduction else 0))
+        return _adapter(json.loads(_option(command, "--shape") or ""), shape)
     if command[0] == "lora":
         factors = Lora.model_validate_json(_option(command, "--shape") or "")
         widths = (sum(matrix) for module, matrix in shape.matrices.items() if factors.adapts(module))
         return float(shape.layers * factors.rank * sum(widths))
     mask = _option(command, "--mask")
     return float(shape.total) if mask is None else _known_budget(mask, budgets)
+
+
+def _adapter(sizes: dict[str, Any], shape: Shape) -> float:
+    """Entries of an adapter's weight matrices."""
+    bottlenecks = 2 * shape.hidden**2 // sizes["reduction"] * (shape.layers - sizes.get("leave_out_last", False))
+    reduction = sizes.get("invertible_reduction")
+    return float(bottlenecks + (4 * (shape.hidden // 2) ** 2 // reduction if reduction else 0))
+
+
+def _language_adapter(command: Sequence[str], experiment: Experiment, shape: Shape) -> float:
+    """Entries of the adapter a task adapter is trained on, in as many layers as that has. LoRA is merged at its start."""
+    recipe = experiment.recipe.adapters
+    if command[0] != "adapter" or "--start" not in command or recipe is None:
+        return 0.0
+    left_out = json.loads(_option(command, "--shape") or "").get("leave_out_last", False)
+    return _adapter(recipe.language.model_dump() | {"leave_out_last": left_out}, shape)
 
 
 def _known_budget(mask: str, budgets: dict[str | None, float]) -> float:

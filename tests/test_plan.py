@@ -85,6 +85,29 @@ def test_adapters_of_the_published_sizes() -> None:
     assert one.result == 4 * (12 * 2 * 768 * 384 + 2 * 2 * 384 * 192)
 
 
+def test_operations_of_adapters_by_hand() -> None:
+    """Theirs are part of every product; those of the language, below a task's, only pass gradients through."""
+    of_language = 12 * 2 * 768 * 384 + 2 * 2 * 384 * 192
+    encoder, output = 2 * BASE.body + 4 * 12 * 768 * 256, 2 * 0.15 * 768 * 250_002
+    command = ADAPTER.replace("train --settings", "adapter --settings", 1)
+    (language,) = plan(experiment(), f"{STATS}\nShell command: deftx {command}", None).works
+    tokens, looked_at = 20 * 8 * 256, 2 * 256 * 256
+    expected = tokens * (2 * encoder + 6 * of_language + 2 * output) + looked_at * (encoder + 2 * of_language + output)
+    assert language.operations == (pytest.approx(expected), pytest.approx(expected))
+
+    recipe = changed("recipe/adapters", {"language": {"phase": PHASE}, "task": {"phase": PHASE}})["recipe"]
+    words = ["--shape", '{"reduction": 16, "leave_out_last": true}', "--labels", "[]", "--start", "language"]
+    phase = {"max_steps": 5, "batch_size": 8, "learning_rate": 1e-3}
+    command = train("adapter", "r/datasets/smsa/ind/train.csv", phase, {"max_length": 128}, *words)
+    output_of_run = f"{STATS}\nShell command: deftx {command.replace('train --settings', 'adapter --settings', 1)}"
+    (task,) = plan(experiment(recipe=recipe), output_of_run, None).works
+    of_task, encoder = 11 * 2 * 768 * 48, 2 * BASE.body + 4 * 12 * 768 * 64
+    below = of_language - 2 * 768 * 384  # it ends where the task's does
+    looked_at = 2 * 1260 * 64
+    expected = 5 * 8 * 64 * (2 * encoder + 6 * of_task + 4 * below) + looked_at * (encoder + 2 * (of_task + below))
+    assert task.operations == (pytest.approx(expected), pytest.approx(expected))
+
+
 def lora(shape: str) -> str:
     """The dry run of a training of LoRA."""
     command = train("lora", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE, "--shape", shape)
