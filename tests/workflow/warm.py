@@ -65,6 +65,7 @@ def warm_up() -> None:
         "transformers.models.auto.modeling_auto",
         "transformers.models.bert.modeling_bert",
         "transformers.models.bert.tokenization_bert",
+        "transformers.models.xlm_roberta.modeling_xlm_roberta",
         "typer",
         "yaml",
     ):
