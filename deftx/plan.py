@@ -359,7 +359,7 @@ def _adapter(sizes: dict[str, Any], shape: Shape) -> float:
 
 
 def _language_adapter(command: Sequence[str], experiment: Experiment, shape: Shape) -> float:
-    """Entries of the adapter a task adapter is trained on, in as many layers as that has. LoRA is merged at its start."""
+    """Entries of the adapter a task adapter is trained on, in as many layers as that has; LoRA has been merged."""
     recipe = experiment.recipe.adapters
     if command[0] != "adapter" or "--start" not in command or recipe is None:
         return 0.0
