@@ -19,9 +19,9 @@ rule adapter_language:
         mem_mb=TRAIN_MB,
         runtime="12h",
     params:
-        settings=adapter_settings("language"),
-        shape=adapter_shape("language"),
-        phase=adapter_phase("language"),
+        settings=settings_beside("language"),
+        shape=shape_beside("adapter", "language"),
+        phase=phase_beside("adapter", "language"),
         code=code_of("deftx.adapter_training"),
     message:
         "{wildcards.lang}: language adapter, seed {wildcards.seed}"
@@ -51,9 +51,9 @@ rule adapter_task:
         mem_mb=TRAIN_MB,
         runtime="12h",
     params:
-        settings=adapter_settings("task"),
-        shape=adapter_shape("task"),
-        phase=adapter_phase("task"),
+        settings=settings_beside("task"),
+        shape=shape_beside("adapter", "task"),
+        phase=phase_beside("adapter", "task"),
         labels=labels_of,
         start=start_option,
         code=code_of("deftx.adapter_training"),

@@ -194,63 +194,44 @@ def phase_of(kind: str, name: str):
 
 
 # What the trainings of adapters and LoRA share with the others; the rest says how encoders move, and theirs stays.
-WITH_ADAPTERS = {
+BESIDE = {
     "language": {"block", "packed", "mask_probability", "replacement", "clip", "precision"},
     "task": {"max_length", "clip", "precision"},
 }
 
 
-def adapter_settings(kind: str):
-    """What language or task adapters, or LoRA, are trained on, as one shell word."""
+def settings_beside(kind: str):
+    """What adapters or LoRA, of languages or of a task, are trained on, as one shell word."""
 
     def settings(wildcards) -> str:
-        return dumped(recipe_of(kind, wildcards), include=WITH_ADAPTERS[kind])
+        return dumped(recipe_of(kind, wildcards), include=BESIDE[kind])
 
     return settings
 
 
-def adapter_recipe(kind: str, wildcards):
-    """Sizes and training of language adapters, or of a task's."""
-    return EXPERIMENT.recipe.adapters.language if kind == "language" else EXPERIMENT.task_adapter(wildcards.task)
+def recipe_beside(form: str, kind: str, wildcards):
+    """Sizes and training of adapters or LoRA, of languages or of a task."""
+    shared, of_task = {
+        "adapter": (EXPERIMENT.recipe.adapters, EXPERIMENT.task_adapter),
+        "lora": (EXPERIMENT.recipe.lora, EXPERIMENT.task_lora),
+    }[form]
+    return shared.language if kind == "language" else of_task(wildcards.task)
 
 
-def adapter_shape(kind: str):
-    """Sizes of adapters, as one shell word."""
+def shape_beside(form: str, kind: str):
+    """Sizes of adapters or LoRA, as one shell word."""
 
     def shape(wildcards) -> str:
-        return dumped(adapter_recipe(kind, wildcards), exclude={"phase"})
+        return dumped(recipe_beside(form, kind, wildcards), exclude={"phase"})
 
     return shape
 
 
-def adapter_phase(kind: str):
-    """Length and speed of the training of adapters, as one shell word."""
+def phase_beside(form: str, kind: str):
+    """Length and speed of the training of adapters or LoRA, as one shell word."""
 
     def phase(wildcards) -> str:
-        return dumped(adapter_recipe(kind, wildcards).phase)
-
-    return phase
-
-
-def lora_recipe(kind: str, wildcards):
-    """Sizes and training of the LoRA of languages, or of a task."""
-    return EXPERIMENT.recipe.lora.language if kind == "language" else EXPERIMENT.task_lora(wildcards.task)
-
-
-def lora_shape(kind: str):
-    """Sizes of LoRA, as one shell word."""
-
-    def shape(wildcards) -> str:
-        return dumped(lora_recipe(kind, wildcards), exclude={"phase"})
-
-    return shape
-
-
-def lora_phase(kind: str):
-    """Length and speed of the training of LoRA, as one shell word."""
-
-    def phase(wildcards) -> str:
-        return dumped(lora_recipe(kind, wildcards).phase)
+        return dumped(recipe_beside(form, kind, wildcards).phase)
 
     return phase
 

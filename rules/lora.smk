@@ -19,9 +19,9 @@ rule lora_language:
         mem_mb=TRAIN_MB,
         runtime="12h",
     params:
-        settings=adapter_settings("language"),
-        shape=lora_shape("language"),
-        phase=lora_phase("language"),
+        settings=settings_beside("language"),
+        shape=shape_beside("lora", "language"),
+        phase=phase_beside("lora", "language"),
         code=code_of("deftx.lora_training"),
     message:
         "{wildcards.lang}: LoRA of the language, seed {wildcards.seed}"
@@ -51,9 +51,9 @@ rule lora_task:
         mem_mb=TRAIN_MB,
         runtime="12h",
     params:
-        settings=adapter_settings("task"),
-        shape=lora_shape("task"),
-        phase=lora_phase("task"),
+        settings=settings_beside("task"),
+        shape=shape_beside("lora", "task"),
+        phase=phase_beside("lora", "task"),
         labels=labels_of,
         start=start_option,
         code=code_of("deftx.lora_training"),
