@@ -469,6 +469,8 @@ def render(made: Plan, machine: Machine) -> str:
     parts = disk(made)
     lines += ["", f"## Disk at the peak: {_size(sum(parts.values()))}"]
     lines += [f"{_size(size):>9}  {what}" for what, size in parts.items() if size]
+    unknown = sum(file.size is None for file in [*made.downloads, *made.mirrored])
+    lines += [f"Not counted: {unknown} raw file{'s' * (unknown != 1)} whose pin states no size"] if unknown else []
     low, high = hours(made.works, machine)
     lines += ["", f"## Hours on {machine.title}, one job at a time: {_between(low, high)}", machine.origin]
     for stage in dict.fromkeys(one.stage for one in made.works):

@@ -66,6 +66,7 @@ def test_downloads_are_those_no_mirror_holds(tmp_path: Path) -> None:
     text = render(made, planning.MACHINES["a100"])
     assert "somebody/rows (hub): 1 file, size not stated" in text
     assert "Besides, in the mirror: 1 file, 3.0 MB" in text
+    assert "Not counted: 1 raw file whose pin states no size" in text
 
 
 def test_disk_of_each_kind() -> None:
