@@ -22,6 +22,7 @@ LINES = (COLOURS[3], COLOURS[5], COLOURS[4], COLOURS[6])  # for series
 ACROSS = (COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[7])  # for methods without the knob
 DASHES = ("--", ":", "-.", (0, (1, 1)))
 SPAN = 5.0  # points a panel shows at least
+TOP = 100.3
 APART = 0.12  # of the distance between two values: series do not hide one another
 
 
@@ -81,17 +82,18 @@ def _panel(axes: Axes, rows: pd.DataFrame, sweep: Sweep) -> None:
         axes.errorbar(at, some["score"], yerr=[e.to_numpy() for e in error], fmt="osD^"[n % 4], markersize=3,
                       linestyle="-" if ordered else "none", elinewidth=0.8, linewidth=0.8,
                       color=LINES[n % len(LINES)], label=title)  # fmt: skip
-    axes.set_xticks(list(places), [f"{value:g}" if isinstance(value, float) else str(value) for value in sweep.at])
+    named = [f"{value:g}" if isinstance(value, float) else str(value) for value in sweep.at]
+    axes.set_xticks(list(places), named, fontsize=None if ordered else 5.5)
     axes.set_xlim(-0.4, len(sweep.at) - 0.6)
     axes.set_xlabel(sweep.title)
     axes.grid(axis="y", linewidth=0.3, alpha=0.6)
     _widen(axes)
-    axes.legend(fontsize=5.5, handlelength=1.6, columnspacing=1.0, ncols=2, borderaxespad=0.2, loc="lower left",
-                bbox_to_anchor=(0, 1))  # fmt: skip
+    axes.legend(fontsize=5.5, handlelength=1.6, borderaxespad=0.2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _widen(axes: Axes) -> None:
-    """A range of at least `SPAN` points, so that noise does not look like an effect."""
+    """A range of at least `SPAN` points, so that noise does not look like an effect; no score is above 100."""
     low, high = axes.get_ylim()
     more = max(0.0, SPAN - (high - low)) / 2
-    axes.set_ylim(low - more, high + more)
+    above = max(0.0, high + more - TOP)
+    axes.set_ylim(low - more - above, high + more - above)

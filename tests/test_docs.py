@@ -1,5 +1,6 @@
-"""The tables, statements and signature of docs/nusax-cpu.md are those its stored data give."""
+"""Tables, statements and signatures of the pages are those their stored data give."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -41,3 +42,21 @@ def test_a_score_of_the_nusax_page_by_hand() -> None:
         scores.append(2 * hit / (sum(g == label for g, _ in pairs) + sum(p == label for _, p in pairs)))
     stored = json.loads((DATA / "scores/deft-x/sentiment/ace/seed0.json").read_text())["macro_f1"]
     assert abs(100 * sum(scores) / len(labels) - stored) < 1e-9
+
+
+def test_the_page_of_ablations_shows_what_its_data_hold() -> None:
+    page = (DOCS / "ablations.md").read_text()
+    with (DOCS / "data/ablations/scores.csv").open() as file:
+        means = [row for row in csv.DictReader(file) if row["language"] == "mean"]
+    for row in means:
+        star = "*" if row["p_holm"] and float(row["p_holm"]) < 0.05 else ""
+        score, low, high = (float(row[name]) for name in ("score", "low", "high"))
+        assert f"| {row['title']} | {score:.1f}{star} | [{low:.1f}\N{EN DASH}{high:.1f}] |" in page
+    assert page.count("\n| ") == 1 + len(means)
+    one, other = ({r["language"]: r["score"] for r in rows} for rows in map(_rows_of, ("lt-sft", "keep-1")))
+    assert one == other  # the same mask, and so the same training
+
+
+def _rows_of(method: str) -> list[dict[str, str]]:
+    with (DOCS / "data/ablations/scores.csv").open() as file:
+        return [row for row in csv.DictReader(file) if row["method"] == method]
