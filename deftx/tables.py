@@ -348,7 +348,8 @@ def _cell(row: Any, gap: str, plus_minus: str, dash: str, interval: bool = True)
 
 
 def _note(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
-    seeds, items = int(table["seeds"].max()), int(table["items"].max())
+    seeds, counts = int(table["seeds"].max()), table.loc[table["language"] != MEAN, "items"]
+    items = " to ".join(str(n) for n in sorted({int(counts.min()), int(counts.max())}))
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     name = METRIC_NAMES[task.metric]
     test = (

@@ -168,6 +168,16 @@ def test_one_seed_and_no_control(tmp_path: Path) -> None:
     assert not (tmp_path / "tables" / "published.md").exists()
 
 
+def test_test_sets_of_several_sizes_are_named_so(tmp_path: Path) -> None:
+    results.predictions(tmp_path, LANGUAGES, SEEDS)
+    files = sorted(tmp_path.glob("predictions/*/mood/two/*.csv"))
+    for file in files:
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:-5]))
+    tables.build(tmp_path, tables.Plan.model_validate(results.plan(LANGUAGES, SEEDS)), tmp_path / "tables")
+    most = len(files[0].parents[1].joinpath("one/seed0.csv").read_text().splitlines()) - 1
+    assert f"over {most - 5} to {most} test items" in (tmp_path / "tables/mood.md").read_text()
+
+
 def test_predictions_of_other_items_are_refused(tmp_path: Path) -> None:
     results.predictions(tmp_path, LANGUAGES, SEEDS)
     path = tmp_path / "predictions" / "lt-sft" / "mood" / "one" / "seed1.csv"
