@@ -461,6 +461,13 @@ def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Ite
     for code in task.targets:
         if code not in experiment.datasets[task.test].languages:
             yield f"{where}: dataset {task.test} does not hold the target language {code}"
+    for name, other in experiment.tasks.items():
+        shared = {task.train, task.test} & {other.train, other.test}
+        if shared and set(other.labels) != set(task.labels):
+            yield (
+                f"{where}: the task {name} has other labels, but both use the dataset {min(shared)}; give one of them "
+                "a dataset of its own, with the same files"
+            )
     if task.published:
         yield from _unpublished(f"{where}.published", task.published, task, experiment.methods)
     for name, method in experiment.methods.items() if not experiment.has_text(task.source) else ():

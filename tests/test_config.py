@@ -170,6 +170,11 @@ MISTAKES = [
     ),
     ("sweeps/x", {"title": "x", "at": [1], "series": {"A": ["nobody"]}}, r"sweeps\.x: there is no method 'nobody'"),
     ("sweeps/x", {"title": "x", "at": [1, 2], "series": {"A": ["lt-sft"]}}, "names 1 methods for 2 values"),
+    (
+        "tasks/mood",
+        EXPERIMENT["tasks"]["sentiment"] | {"labels": ["sad", "glad"]},
+        r"tasks\.sentiment: the task mood has other labels, but both use the dataset nusax",
+    ),
     ("languages/ace/testbed", {}, "not both"),
     ("languages/ace/corpus/files", [{"path": "x", "url": "http://x"}], "needs its sha256"),
     ("languages/ace/corpus/files", [{"path": "x", "repository": "a/b"}], "needs its commit"),
