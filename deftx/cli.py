@@ -449,12 +449,13 @@ def tables(
 def costs(
     results: Annotated[Path, typer.Argument(help="Folder of the experiment's results.")],
     plan: Annotated[str, typer.Option(help="Methods, their modules, and what these were made from, as JSON.")],
+    scores: Annotated[Path, typer.Option(help="The table of scores, scores.csv.")],
     out: Out,
 ) -> None:
-    """Tabulate what each method trains, stores and takes, from training records and benchmarks."""
+    """Tabulate what each method trains, stores and takes beside its scores, from training records and benchmarks."""
     from deftx import costs as cost_stage
 
-    cost_stage.build(results, parsed(cost_stage.Plan, plan), out)
+    cost_stage.build(results, parsed(cost_stage.Plan, plan), scores, out)
 
 
 @verb
