@@ -1,12 +1,15 @@
 """Figures for a paper, drawn from tables and reports alone: nothing here is computed from a model.
 
-Every figure is written as SVG, PDF and PNG, in colours that colour-blind readers can tell apart (Okabe & Ito 2008)
-and letters of 7 points at the printed size.
+Every figure is written as SVG, PDF and PNG, in colours that colour-blind readers can tell apart (Okabe & Ito 2008; for
+methods beyond the fourth also Tol 2021) and letters of 7 points at the printed size. None is wider than a page.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,18 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from deftx.files import publish
 
 COLOURS = ("#999999", "#56B4E9", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#000000")
+# Of methods, in their order. The nearest two differ by 18 in CIELAB also where red or green is not seen.
+METHOD_COLOURS = (*COLOURS[:4], "#D55E00", "#332288", "#DDCC77", "#882255", "#661100", "#000000")
+MARKERS = "o^sDvP<X>*"
+# Methods that share a colour: how much white is in it, and what is drawn across.
+SHADES = ((0.0, ""), (0.5, "//////"), (0.75, "......"), (0.25, "xxxxxx"))
 STYLE: Any = {
     "font.size": 7,
     "axes.titlesize": 7,
@@ -29,14 +39,18 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
     "lines.linewidth": 1.0,
+    "hatch.linewidth": 0.5,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "svg.fonttype": "none",
+    "svg.hashsalt": "deftx",
     "pdf.fonttype": 42,
     "figure.dpi": 300,
     "figure.constrained_layout.use": True,
 }
 COLUMN = 3.35  # inches: one column of a two-column page
+PAGE = 7.0  # inches: both
+LEGEND_LINE = 0.14  # inches
 KINDS = ("query", "key", "value", "attention out", "ffn in", "ffn out", "bias")
 MEAN = "mean"
 METRIC_NAMES = {"macro_f1": "macro-F1 (%)", "accuracy": "accuracy (%)"}
@@ -58,7 +72,7 @@ def build(tables: Path, reports: Mapping[str, Path], overlaps: Mapping[str, Path
         save(scores(table), out / "scores")
         gain_table = _table(tables / "gains.csv")
         if len(gain_table):
-            save(gains(gain_table), out / "gains")
+            save(gains(gain_table, list(table["method"].unique())), out / "gains")
         beside = _table(tables / "published.csv")
         if len(beside):
             save(published(beside), out / "published")
@@ -75,64 +89,143 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG, PDF and PNG."""
-    for form in ("svg", "pdf", "png"):
+    """Write a figure as SVG, PDF and PNG; none holds the time."""
+    for form, times in (("svg", {"Date": None}), ("pdf", {"CreationDate": None}), ("png", {})):
         with publish(path.with_suffix(f".{form}")) as temporary:
-            figure.savefig(temporary, format=form)
+            figure.savefig(temporary, format=form, metadata=times)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn, the same in every figure."""
+
+    colour: Any
+    """Of lines and edges."""
+    face: Any
+    """Of bars."""
+    hatch: str
+    marker: str
+    """Hollow where there is a hatch."""
+
+
+def looks(methods: Iterable[str]) -> dict[str, Look]:
+    """A look for each method, by its place; related methods have one colour in several shades.
+
+    Methods are related where the name of one begins with another's and a hyphen, as `deft-x` and `deft-x-uniform`. Up
+    to 40 unrelated ones differ from one another; from the eleventh on two share a colour.
+    """
+    methods = list(methods)
+    heads = {m: next((h for h in methods if m.startswith(f"{h}-")), m) for m in methods}
+    places = {head: n for n, head in enumerate(dict.fromkeys(heads.values()))}
+    used: Counter[int] = Counter()
+    found = {}
+    for n, method in enumerate(methods):
+        place = places[heads[method]] % len(METHOD_COLOURS)
+        white, hatch = SHADES[used[place] % len(SHADES)]
+        used[place] += 1
+        colour = np.array(to_rgb(METHOD_COLOURS[place]))
+        face = tuple((white + (1 - white) * colour).tolist())
+        found[method] = Look(METHOD_COLOURS[place], face, hatch, MARKERS[n % len(MARKERS)])
+    return found
 
 
 def scores(table: pd.DataFrame) -> Figure:
-    """Grouped bars: score of each method in each language, with bootstrap intervals."""
-    tasks = list(table["task"].unique())
-    languages = table["language"].nunique()
-    figure = Figure(figsize=(max(COLUMN, 0.62 * languages), 2.3 * len(tasks)))
-    for axes, task in zip(figure.subplots(len(tasks), squeeze=False)[:, 0], tasks, strict=True):
-        part = table[table["task"] == task]
-        methods = list(part["method"].unique())
-        width = 0.84 / len(methods)
+    """Grouped bars: score of each method in each language, with bootstrap intervals.
+
+    Languages for which a line has no room stand in further lines.
+    """
+    methods = list(table["method"].unique())
+    look = looks(methods)
+    group = max(0.62, 0.085 * len(methods))  # inches for a language
+    lines = [
+        (task, part[part["language"].isin(some)])
+        for task, part in table.groupby("task", sort=False)
+        for some in _lines(list(part["language"].unique()), int(PAGE / group))
+    ]
+    longest = max(part["language"].nunique() for _, part in lines)
+    figure = Figure(figsize=(max(COLUMN, group * longest), 2.3 * len(lines)))
+    panels = figure.subplots(len(lines), squeeze=False)[:, 0]
+    width = 0.84 / len(methods)
+    titled = set()
+    for axes, (task, part) in zip(panels, lines, strict=True):
         for n, method in enumerate(methods):
             rows = part[part["method"] == method]
             at = _places(rows) - 0.42 + width * (n + 0.5)
             error = np.abs(rows[["low", "high"]].to_numpy().T - rows["score"].to_numpy())
-            axes.bar(at, rows["score"], width, label=rows["title"].iloc[0], color=COLOURS[n % len(COLOURS)],
+            axes.bar(at, rows["score"], width, label=rows["title"].iloc[0], color=look[method].face,
+                     hatch=look[method].hatch, edgecolor=look[method].colour, linewidth=0,
                      yerr=error, error_kw={"elinewidth": 0.6, "capsize": 1.2, "capthick": 0.6})  # fmt: skip
         rows = part[part["method"] == methods[0]]
         axes.set_xticks(_places(rows), _labels(rows))
         axes.set_ylabel(METRIC_NAMES[rows["metric"].iloc[0]])
         axes.set_ylim(0, 100)
-        axes.set_title(task if len(tasks) > 1 else "", loc="left")
+        axes.set_title(task if table["task"].nunique() > 1 and task not in titled else "", loc="left")
+        titled.add(task)
         axes.grid(axis="y", linewidth=0.3, alpha=0.6)
         axes.set_axisbelow(True)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=min(len(labels), 4), loc="outside upper center", columnspacing=1.0,
-                  handlelength=1.0)  # fmt: skip
+    widest = max((axes.get_xlim() for axes in panels), key=lambda limits: limits[1])
+    for axes in panels:
+        axes.set_xlim(widest)
+    _legend(figure, panels[0], handlelength=1.0)
     return figure
 
 
-def gains(table: pd.DataFrame) -> Figure:
-    """Gain of each method over the control, by language, with bootstrap intervals."""
+def gains(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
+    """Gain of each method over the control, by language, with bootstrap intervals; tasks side by side.
+
+    Args:
+        table: gains.csv.
+        methods: all methods in their order, the control included.
+    """
     tasks = list(table["task"].unique())
-    languages = table["language"].nunique()
-    figure = Figure(figsize=(COLUMN, (0.6 + 0.34 * languages) * len(tasks)))
-    for axes, task in zip(figure.subplots(len(tasks), squeeze=False)[:, 0], tasks, strict=True):
+    look = looks(methods)
+    drawn = [method for method in methods if method in set(table["method"])]
+    languages = int(table.groupby("task")["language"].nunique().max())
+    apart = min(0.24, 0.8 / len(drawn))  # of the distance between two languages
+    figure = Figure(figsize=(COLUMN * len(tasks), 0.6 + max(0.34, 0.062 * len(drawn)) * languages))
+    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+    for axes, task in zip(panels, tasks, strict=True):
         part = table[table["task"] == task]
-        methods = list(part["method"].unique())
-        for n, method in enumerate(methods):
+        for n, method in enumerate(drawn):
             rows = part[part["method"] == method]
-            at = _places(rows) + 0.24 * (n - (len(methods) - 1) / 2)
+            at = _places(rows) + apart * (n - (len(drawn) - 1) / 2)
             error = np.abs(rows[["low", "high"]].to_numpy().T - rows["gain"].to_numpy())
-            axes.errorbar(rows["gain"], at, xerr=error, fmt="osD^v"[n % 5], markersize=3, elinewidth=0.8,
-                          color=(COLOURS[0], *COLOURS[2:])[n % 7], label=rows["title"].iloc[0])  # fmt: skip
-        rows = part[part["method"] == methods[0]]
+            face = "white" if look[method].hatch else look[method].colour
+            axes.errorbar(rows["gain"], at, xerr=error, fmt=look[method].marker, markersize=3, elinewidth=0.8,
+                          color=look[method].colour, markerfacecolor=face,
+                          label=rows["title"].iloc[0])  # fmt: skip
+        rows = part[part["method"] == drawn[0]]
         axes.axvline(0, color="black", linewidth=0.6)
         axes.set_yticks(_places(rows), _labels(rows, "\n"))
         axes.invert_yaxis()
         metric = METRIC_NAMES[rows["metric"].iloc[0]].replace("(%)", "points")
         axes.set_xlabel(f"gain over the task vector alone, {metric}")
+        axes.set_title(task if len(tasks) > 1 else "", loc="left")
         axes.grid(axis="x", linewidth=0.3, alpha=0.6)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=min(len(labels), 4), loc="outside upper center", columnspacing=1.0)
+    _legend(figure, panels[0])
     return figure
+
+
+def _lines(names: Sequence[str], most: int) -> list[list[str]]:
+    """Names in lines of at most `most`, about equally long."""
+    count = -(-len(names) // max(1, most))
+    return [list(line) for line in np.array_split(np.array(names, dtype=object), count)]
+
+
+def _legend(figure: Figure, axes: Axes, **style: Any) -> None:
+    """A legend above the figure, in as many columns as fit, four at most; further lines make the figure higher."""
+    handles, labels = axes.get_legend_handles_labels()
+    size = STYLE["legend.fontsize"]
+    widths = [TextPath((0, 0), label, size=size).get_extents().width for label in labels]
+    beside = size * (style.get("handlelength", 2.0) + 0.8 + 1.0)  # handle, its gap, the gap between columns
+    room = 72 * figure.get_figwidth()
+    columns = max(
+        n
+        for n in range(1, min(len(labels), 4) + 1)
+        if n == 1 or sum(max(column) + beside for column in np.array_split(widths, n)) <= room
+    )
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * (-(-len(labels) // columns) - 1))
+    figure.legend(handles, labels, ncols=columns, loc="outside upper center", columnspacing=1.0, **style)
 
 
 def published(table: pd.DataFrame) -> Figure:
@@ -175,15 +268,16 @@ def spectra(reports: Mapping[str, Report]) -> Figure:
     """
     shown = {name: report for name, report in reports.items() if _has_spectra(report)}
     names = _one_selection(shown)
-    columns = min(3, max(1, len(names)))
+    columns = min(3 if len(names) <= 9 else 4, max(1, len(names)))
     lines = -(-max(1, len(names)) // columns)
-    figure = Figure(figsize=(1.15 * COLUMN / 2 * columns, 1.35 * lines + 0.45))
+    figure = Figure(figsize=(min(PAGE, 1.15 * COLUMN / 2 * columns), 1.35 * lines + 0.45))
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for axes, name in zip(grid.flat, names, strict=False):
         _spectrum(axes, shown[names[name]])
         axes.set_title(name.removeprefix("task:"), loc="left")
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
+    _label_bottoms(grid)
     figure.supxlabel("share of the matrix' rank that is kept", fontsize=7)
     figure.supylabel("share of squared singular values", fontsize=7)
     handles, labels = grid[0, 0].get_legend_handles_labels()
@@ -217,7 +311,7 @@ def density(reports: Mapping[str, Report]) -> Figure:
 
     The upper row is the mean over language masks, the lower one over task masks.
     """
-    selections = sorted({name.partition("/")[0] for name in reports}, key=lambda s: s != "lt-sft")
+    selections = sorted(dict.fromkeys(name.partition("/")[0] for name in reports), key=lambda s: s != "lt-sft")
     groups = {"language": _masks_of(reports, task=False), "task": _masks_of(reports, task=True)}
     groups = {kind: found for kind, found in groups.items() if found}
     maps = {
@@ -227,17 +321,19 @@ def density(reports: Mapping[str, Report]) -> Figure:
         if (some := [_densities(r) for name, r in found.items() if name.startswith(f"{s}/")])
     }
     layers = len(next(iter(maps.values()))) - 1
-    figure = Figure(figsize=(COLUMN * max(1.0, len(selections) / 2), (0.75 + 0.09 * layers) * len(groups) + 0.6))
-    grid = figure.subplots(len(groups), len(selections), squeeze=False, sharex=True, sharey=True)
-    for line, kind in enumerate(groups):
+    lines = [(kind, some) for kind in groups for some in _lines(selections, int(2 * PAGE / COLUMN))]
+    columns = max(len(some) for _, some in lines)
+    gap = "\n" if max(map(len, selections)) > 9 else " "  # long names would run into the next panel's
+    figure = Figure(figsize=(COLUMN * max(1.0, columns / 2), (0.75 + 0.09 * layers) * len(lines) + 0.6))
+    grid = figure.subplots(len(lines), columns, squeeze=False, sharex=True, sharey=True)
+    for line, (kind, some) in enumerate(lines):
         top = max(float(np.nanmax(maps[kind, s])) for s in selections if (kind, s) in maps)
-        for column, s in enumerate(selections):
-            axes = grid[line, column]
+        for axes, s in zip_longest(grid[line], some):
             if (kind, s) not in maps:
                 axes.set_visible(False)
                 continue
             image = axes.imshow(maps[kind, s], cmap="cividis", vmin=0, vmax=top, aspect="auto")
-            axes.set_title(f"{s}: {kind} vectors", loc="left")
+            axes.set_title(f"{s}:{gap}{kind} vectors", loc="left")
             axes.set_xticks(range(len(KINDS)), KINDS, rotation=45, ha="right", rotation_mode="anchor")
             step = max(1, layers // 6)
             axes.set_yticks([0, *range(1, layers + 1, step)], ["emb.", *map(str, range(1, layers + 1, step))])
@@ -247,6 +343,7 @@ def density(reports: Mapping[str, Report]) -> Figure:
         bar = figure.colorbar(image, ax=grid[line].tolist(), shrink=0.9, pad=0.01)
         bar.set_label("in the mask (%)")
     grid[0, 0].set_ylabel("layer")
+    _label_bottoms(grid)
     return figure
 
 
@@ -254,7 +351,7 @@ def overlap(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Heat maps by selection: Jaccard index of the masks, cosine of the vectors, between all vectors."""
     selections = sorted(tables, key=lambda s: s != "lt-sft")
     names = list(dict.fromkeys(name for s in selections for c in ("one", "other") for name in tables[s][c]))
-    side = COLUMN / 2 * max(1.0, len(names) / 7)
+    side = min(COLUMN / 2 * max(1.0, len(names) / 7), PAGE / 2 - 0.3)
     figure = Figure(figsize=(2 * side + 0.6, (side + 0.1) * len(selections)))
     grid = figure.subplots(len(selections), 2, squeeze=False, sharex=True, sharey=True)
     limits = {m: max(float(t[m].abs().max()) for t in tables.values()) or 1.0 for m in ("jaccard", "cosine")}
@@ -271,6 +368,13 @@ def overlap(tables: Mapping[str, pd.DataFrame]) -> Figure:
             axes.set_title(f"{selection}: {name}", loc="left", fontsize=6.5)
         figure.colorbar(image, ax=grid[:, column].tolist(), location="bottom", shrink=0.8, pad=0.02)
     return figure
+
+
+def _label_bottoms(grid: np.ndarray[Any, Any]) -> None:
+    """Numbers or names below the last panel of every column, where panels share an axis."""
+    for column in grid.T:
+        shown = [axes for axes in column if axes.get_visible()]
+        shown[-1].tick_params(labelbottom=True)
 
 
 def _square(table: pd.DataFrame, names: list[str], measure: str) -> np.ndarray[Any, Any]:
