@@ -11,6 +11,8 @@ CONFIG ?= config/quickstart.yaml
 CORES ?= all
 VENV := .venv
 READY := $(VENV)/.installed
+# Rules that read stored results alone; which of them there is work for, rule `all` says.
+REPORT := tables costs figures sweeps
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Relative paths become absolute, because jobs may run elsewhere.
 ifdef MIRROR
@@ -43,7 +45,7 @@ nusax: $(READY)
 	@echo && cat results/nusax-cpu/tables/sentiment.md
 
 figures: $(READY)
-	snakemake --cores $(CORES) tables figures --allowed-rules tables figures overlap --forcerun tables figures --configfile $(CONFIG)
+	snakemake all --cores $(CORES) --allowed-rules all overlap $(REPORT) --forcerun $(REPORT) --configfile $(CONFIG)
 
 test: $(READY)
 	pytest -n 2

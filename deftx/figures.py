@@ -199,7 +199,7 @@ def gains(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
         axes.set_yticks(_places(rows), _labels(rows, "\n"))
         axes.invert_yaxis()
         metric = METRIC_NAMES[rows["metric"].iloc[0]].replace("(%)", "points")
-        axes.set_xlabel(f"gain over the task vector alone, {metric}")
+        axes.set_xlabel(f"gain over {rows['over'].iloc[0]}, {metric}")
         axes.set_title(task if len(tasks) > 1 else "", loc="left")
         axes.grid(axis="x", linewidth=0.3, alpha=0.6)
     _legend(figure, panels[0])

@@ -41,6 +41,8 @@ class TaskPlan(BaseModel):
     metric: Metric = "macro_f1"
     published: tuple[Compared, ...] = ()
     """Published scores to set beside ours."""
+    note: str | None = None
+    """In what ours and the published scores differ, beside the method."""
 
 
 class Plan(BaseModel):
@@ -98,7 +100,7 @@ def build(results: Path, plan: Plan, out: Path) -> None:
     tables = {
         "scores": pd.DataFrame(scores),
         "seeds": pd.DataFrame(seeds),
-        "gains": pd.DataFrame(gains, columns=[*KEYS, "gain", "low", "high", "metric"]),
+        "gains": pd.DataFrame(gains, columns=[*KEYS, "gain", "low", "high", "metric", "over"]),
         "comparisons": pd.DataFrame(compared, columns=COMPARED),
         "published": pd.DataFrame(published, columns=beside.COLUMNS),
         "training": _training(results, plan.vectors),
@@ -106,7 +108,8 @@ def build(results: Path, plan: Plan, out: Path) -> None:
     for name, table in tables.items():
         texts[f"{name}.csv"] = table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     if published:
-        texts["published.md"] = beside.markdown(published)
+        notes = {name: task.note for name, task in plan.tasks.items() if task.note}
+        texts["published.md"] = beside.markdown(published, notes)
     for name, text in texts.items():
         write_text(out / name, text)
 
@@ -276,6 +279,7 @@ def _gains(name: str, task: TaskPlan, predictions: Predictions, plan: Plan) -> l
                     "low": low,
                     "high": high,
                     "metric": task.metric,
+                    "over": plan.methods[str(plan.control)],
                 }
             )
     return rows

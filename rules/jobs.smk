@@ -161,6 +161,8 @@ SEED = EXPERIMENT.seeds.task[0]  # figures that show single vectors show those o
 LANGUAGE_SEED = EXPERIMENT.seeds.language_seed(SEED)
 # Whether published scores are set beside ours.
 PUBLISHED = any(published_beside(task) for task in EXPERIMENT.tasks.values())
+# Whether there are gains over a control.
+GAINS = EXPERIMENT.compared["control"] is not None and len(EXPERIMENT.methods) > 1
 # Selections that have language vectors.
 WITH_LANGUAGES = sorted({m.selection for m in EXPERIMENT.methods.values() if m.language == "sft"})
 
@@ -307,6 +309,7 @@ def plan() -> dict:
                 "scored": scored(task),
                 "metric": task.metric,
                 "published": published_beside(task),
+                "note": task.published.note if task.published else None,
             }
             for name, task in EXPERIMENT.tasks.items()
         },
@@ -318,7 +321,5 @@ def plan() -> dict:
             method: {name: found for name, task in EXPERIMENT.tasks.items() if (found := languages_lacking(m, task))}
             for method, m in methods.items()
         },
-        "reference": "lt-sft" if "lt-sft" in methods else None,
-        "proposed": "deft-x" if "deft-x" in methods else None,
-        "control": "task-sft" if "task-sft" in methods else None,
+        **EXPERIMENT.compared,
     }

@@ -111,7 +111,7 @@ def grid(methods: tuple[str, ...], languages: int, titles: tuple[str, ...] = ())
     """A row for every method in every language and on the mean."""
     rows: list[dict[str, Any]] = [
         {"task": "nli", "method": method, "title": title, "language": code, "name": code, "score": 50.0, "gain": 1.0,
-         "low": 49.0, "high": 51.0, "metric": "accuracy"}
+         "low": 49.0, "high": 51.0, "metric": "accuracy", "over": "nothing"}
         for method, title in zip(methods, titles or methods, strict=True)
         for code in (*(f"l{n}" for n in range(languages)), "mean")
     ]  # fmt: skip

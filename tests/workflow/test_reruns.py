@@ -242,6 +242,12 @@ def test_published_scores_set_beside(project: Project) -> None:
     assert project.planned() == set()
 
 
+def test_other_methods_compared(project: Project) -> None:
+    compare = {"reference": "full-ft", "proposed": "lt-sft", "control": "full-ft"}
+    project.configure(lambda config: config.update(compare=compare))
+    assert project.planned() == REPORT
+
+
 def test_titles_changed(project: Project) -> None:
     project.configure(lambda config: config["methods"]["deft-x"].update(title="DeFT-X"))
     assert project.planned() == REPORT
@@ -305,6 +311,8 @@ def make_figures() -> list[str]:
     lines = (REPOSITORY / "Makefile").read_text().splitlines()
     target = next(n for n, line in enumerate(lines) if line.startswith("figures:"))
     command = lines[target + 1].replace("$(CORES)", "all").replace("$(CONFIG)", "config/quickstart.yaml")
+    (report,) = (line.removeprefix("REPORT := ") for line in lines if line.startswith("REPORT := "))
+    command = command.replace("$(REPORT)", report)
     words = shlex.split(command.strip())
     assert words[0] == "snakemake"
     return words[1:]
