@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -321,14 +320,14 @@ def density(reports: Mapping[str, Report]) -> Figure:
         if (some := [_densities(r) for name, r in found.items() if name.startswith(f"{s}/")])
     }
     layers = len(next(iter(maps.values()))) - 1
-    lines = [(kind, some) for kind in groups for some in _lines(selections, int(2 * PAGE / COLUMN))]
-    columns = max(len(some) for _, some in lines)
+    lines = [(kind, shown) for kind in groups for shown in _lines(selections, int(2 * PAGE / COLUMN))]
+    columns = max(len(shown) for _, shown in lines)
     gap = "\n" if max(map(len, selections)) > 9 else " "  # long names would run into the next panel's
     figure = Figure(figsize=(COLUMN * max(1.0, columns / 2), (0.75 + 0.09 * layers) * len(lines) + 0.6))
     grid = figure.subplots(len(lines), columns, squeeze=False, sharex=True, sharey=True)
-    for line, (kind, some) in enumerate(lines):
+    for line, (kind, shown) in enumerate(lines):
         top = max(float(np.nanmax(maps[kind, s])) for s in selections if (kind, s) in maps)
-        for axes, s in zip_longest(grid[line], some):
+        for axes, s in zip(grid[line], [*shown, *[""] * (columns - len(shown))], strict=True):
             if (kind, s) not in maps:
                 axes.set_visible(False)
                 continue

@@ -311,8 +311,6 @@ def make_figures() -> list[str]:
     lines = (REPOSITORY / "Makefile").read_text().splitlines()
     target = next(n for n, line in enumerate(lines) if line.startswith("figures:"))
     command = lines[target + 1].replace("$(CORES)", "all").replace("$(CONFIG)", "config/quickstart.yaml")
-    (report,) = (line.removeprefix("REPORT := ") for line in lines if line.startswith("REPORT := "))
-    command = command.replace("$(REPORT)", report)
     words = shlex.split(command.strip())
     assert words[0] == "snakemake"
     return words[1:]
