@@ -25,7 +25,7 @@ from deftx.files import publish
 COLOURS = ("#999999", "#56B4E9", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#000000")
 # Of methods, in their order. The nearest two differ by 18 in CIELAB also where red or green is not seen.
 METHOD_COLOURS = (*COLOURS[:4], "#D55E00", "#332288", "#DDCC77", "#882255", "#661100", "#000000")
-MARKERS = "o^sDvP<X>*"
+MARKERS = "o^sDvPp<X>"
 # Methods that share a colour: how much white is in it, and what is drawn across.
 SHADES = ((0.0, ""), (0.5, "//////"), (0.75, "......"), (0.25, "xxxxxx"))
 STYLE: Any = {
