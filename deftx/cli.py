@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import typer
 
 from deftx import __version__
 from deftx.errors import ConfigError, DeftxError
+
+if TYPE_CHECKING:
+    from deftx.training import Job
 
 app = typer.Typer(
     name="deftx",
@@ -216,16 +219,43 @@ def train(
     gradients: Annotated[bool, typer.Option("--gradients", help="Add up gradients; the encoder stays.")] = False,
 ) -> None:
     """Train a delta (full fine-tuning) or, with a mask, an SFT (sparse fine-tuning); or add up gradients."""
-    from deftx import training
-    from deftx.settings import LanguageTraining, Phase, TaskTraining
+    from deftx import full_training, sparse_training
+    from deftx import gradients as gradient_stage
 
     if gradients and (mask or int(os.environ.get("WORLD_SIZE", "1")) > 1):
         raise ConfigError("--gradients goes without --mask, and in one process")
-    job = training.Job(base, parsed(Phase, phase), seed, out, mask, start, gradients)
-    if labels is None:
-        training.train_language(job, train, valid, parsed(LanguageTraining, settings))
+    job = _job(train, valid, settings, labels, base, phase, seed, out, start)
+    if mask:
+        sparse_training.train(job, mask)
+    elif gradients:
+        gradient_stage.train(job)
     else:
-        training.train_task(job, train, valid, parsed(list[str], labels), parsed(TaskTraining, settings))
+        full_training.train(job)
+
+
+def _job(
+    train: Path,
+    valid: Path,
+    settings: str,
+    labels: str | None,
+    base: Path,
+    phase: str,
+    seed: int,
+    out: Path,
+    start: Path | None,
+) -> "Job":
+    """What a training is told by its options; with labels it is that of a task."""
+    from deftx import base as base_model
+    from deftx import training
+    from deftx.lessons import Rows, Text
+    from deftx.settings import LanguageTraining, Phase, TaskTraining
+
+    lesson: Text | Rows
+    if labels is None:
+        lesson = Text(train, valid, parsed(LanguageTraining, settings))
+    else:
+        lesson = Rows(train, valid, parsed(TaskTraining, settings), parsed(list[str], labels))
+    return training.Job(lesson, base_model.read(base), parsed(Phase, phase), seed, out, start)
 
 
 @verb
@@ -242,16 +272,11 @@ def adapter(
     start: Annotated[Path | None, typer.Option(help="Language adapter a task's is stacked on.")] = None,
 ) -> None:
     """Train an adapter of a language or, with labels, of a task; the encoder stays."""
-    from deftx import adapter_training, training
-    from deftx.settings import LanguageAdapter, LanguageTraining, Phase, TaskAdapter, TaskTraining
+    from deftx import adapter_training
+    from deftx.settings import LanguageAdapter, TaskAdapter
 
-    job = training.Job(base, parsed(Phase, phase), seed, out, start=start)
-    if labels is None:
-        sizes = parsed(LanguageAdapter, shape)
-        adapter_training.train_language(job, train, valid, parsed(LanguageTraining, settings), sizes)
-    else:
-        names, recipe = parsed(list[str], labels), parsed(TaskTraining, settings)
-        adapter_training.train_task(job, train, valid, names, recipe, parsed(TaskAdapter, shape))
+    sizes = parsed(LanguageAdapter if labels is None else TaskAdapter, shape)
+    adapter_training.train(_job(train, valid, settings, labels, base, phase, seed, out, start), sizes)
 
 
 @verb
@@ -268,16 +293,10 @@ def lora(
     start: Annotated[Path | None, typer.Option(help="A language's LoRA, added to the base before training.")] = None,
 ) -> None:
     """Train LoRA of a language or, with labels, of a task; the encoder stays."""
-    from deftx import lora_training, training
-    from deftx.settings import LanguageTraining, Lora, Phase, TaskTraining
+    from deftx import lora_training
+    from deftx.settings import Lora
 
-    job = training.Job(base, parsed(Phase, phase), seed, out, start=start)
-    sizes = parsed(Lora, shape)
-    if labels is None:
-        lora_training.train_language(job, train, valid, parsed(LanguageTraining, settings), sizes)
-    else:
-        recipe = parsed(TaskTraining, settings)
-        lora_training.train_task(job, train, valid, parsed(list[str], labels), recipe, sizes)
+    lora_training.train(_job(train, valid, settings, labels, base, phase, seed, out, start), parsed(Lora, shape))
 
 
 @verb

@@ -60,7 +60,7 @@ def test_files_touched_but_not_changed(project: Project) -> None:
 
 
 def test_comment_and_docstring_of_the_training_edited(project: Project) -> None:
-    project.edit("deftx/training.py", '"""Training stages:', '"""Stages of training:')
+    project.edit("deftx/training.py", '"""Training: what is', '"""Training, or what is')
     with (project.folder / "deftx/training.py").open("a") as file:
         file.write("\n\n# Nothing more.\n")
     assert project.planned() == set()
