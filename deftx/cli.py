@@ -410,14 +410,22 @@ def convert(
     from deftx import convert as conversion
     from deftx import sft
 
-    if not conversion.is_old(source):
+    from_old, to_old = conversion.is_old(source), out.suffix == ".bin"
+    ignored = {} if from_old else {"--base": base, "--labels": labels}
+    ignored |= {"--licence": licence, "--values": values != "fp32"} if to_old else {}
+    if given := ", ".join(option for option, value in ignored.items() if value):
+        raise ConfigError(
+            f"{given}: of no use here, leave it out. --base and --labels are for reading composable-sft's files, "
+            "--licence and --values for writing SFTs"
+        )
+    if not from_old:
         vector = sft.load(source)
     elif base is None:
         raise ConfigError(f"{source} does not say which model it was made for: name it by --base base.json")
     else:
         names = parsed(list[str], labels) if labels else None
         vector = conversion.read_old(source, base_model.read(base), names, licence)
-    if out.suffix == ".bin":
+    if to_old:
         conversion.write_old(vector, prefix, out)
         return
     noted = {"values": parsed(sft.Precision, values), "licence": licence or vector.metadata.licence}
