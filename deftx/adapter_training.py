@@ -4,8 +4,6 @@ A language adapter learns masked-LM on the language's text, a task adapter its t
 adapter, which stays as well (sections 3.2.1 and 3.2.2).
 """
 
-from pathlib import Path
-
 import torch
 
 from deftx import adapters, training

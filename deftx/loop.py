@@ -1,7 +1,7 @@
 """The training loop, the same whatever moves, on either objective.
 
-It knows no files but its checkpoint; what is learned is the business of `deftx.lessons`, and what moves and is left that
-of `deftx.full_training` and its like.
+It knows no files but its checkpoint; what is learned is the business of `deftx.lessons`, what moves and what is left of
+it that of `deftx.full_training` and its like.
 """
 
 import hashlib
