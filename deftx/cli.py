@@ -411,7 +411,7 @@ def convert(
     from deftx import sft
 
     from_old, to_old = conversion.is_old(source), out.suffix == ".bin"
-    ignored = {} if from_old else {"--base": base, "--labels": labels}
+    ignored: dict[str, Any] = {} if from_old else {"--base": base, "--labels": labels}
     ignored |= {"--licence": licence, "--values": values != "fp32"} if to_old else {}
     if given := ", ".join(option for option, value in ignored.items() if value):
         raise ConfigError(

@@ -20,6 +20,7 @@ def train(job: Job) -> Record:
     """
     model, objective = training.begin(job)
     pull = pull_of(model, job.lesson.recipe)
+    # Nothing else may hold the model's parameters: of word embeddings only some rows may be left.
     entries = all_entries(model, training.at_start(job, model), objective.pieces())
     shapes = {name: job.base.shapes[name] for name in entries.base}
     metadata = sft.Metadata(kind="delta", shapes=shapes, **training.origin(job))

@@ -104,7 +104,7 @@ def train(
     objective: Objective,
     entries: Entries,
     metadata: BaseModel,
-    beside: Mapping[str, str],
+    beside: dict[str, str],
     save: Callable[[Arrays], None],
     pull: float = 0.0,
 ) -> Record:

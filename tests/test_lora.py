@@ -16,19 +16,12 @@ from hypothesis import strategies as st
 from trainings import LORA, Trainings
 from transformers import AutoModelForSequenceClassification
 
-from deftx import base, composition, evaluation, loop, lora, lora_training, sft, training
+from deftx import base, composition, evaluation, lora, lora_training, sft, training
 from deftx.errors import ConfigError, VectorError
 from deftx.settings import Lora
 
 FAST = {"learning_rate": 1e-2}
 PIECES = {"input_ids": torch.tensor([[5, 6, 7], [8, 9, 10]])}
-
-
-@pytest.fixture(params=["pico_bert", "pico_xlmr"])
-def each_base(request: pytest.FixtureRequest) -> Path:
-    """A BERT and an XLM-R of two layers and width 32."""
-    path: Path = request.getfixturevalue(request.param)
-    return path
 
 
 def of(description: base.Description, role: Any = "language", seed: int = 0, **changes: Any) -> lora.Stored:
@@ -176,21 +169,6 @@ def trainings(each_base: Path, tmp_path: Path) -> Modules:
     return Modules(each_base, tmp_path)
 
 
-@pytest.fixture
-def moved(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """Names of the parameters each training has moved."""
-    seen = []
-
-    def fit(model: Any, *arguments: Any) -> Any:
-        before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        record = loop.fit(model, *arguments)
-        seen.append({name for name, p in model.named_parameters() if not torch.equal(p, before[name])})
-        return record
-
-    monkeypatch.setattr(training, "fit", fit)
-    return seen
-
-
 def test_factors_and_head_move_and_nothing_else(trainings: Modules, moved: list[set[str]]) -> None:
     language = trainings.language("language")
     assert trainings.record.trained_parameters > language.entries == sum(p.size for p in language.parameters.values())
@@ -205,14 +183,6 @@ def test_factors_and_head_move_and_nothing_else(trainings: Modules, moved: list[
     beside = moved[0] - of_language
     assert not [name for name in beside if "embeddings" in name or "decoder.weight" in name or "encoder" in name]
     assert moved[1] - of_task == set(task.head)
-
-
-def test_lora_of_a_language_learns_its_text(trainings: Modules) -> None:
-    for path in trainings.texts:
-        path.write_text("ba be bi bo bu\n" * 40)
-    trainings.language("language", max_steps=40)
-    first, last = (look["masked_lm_loss"] for look in trainings.record.history)
-    assert last < first - 0.5
 
 
 def test_a_task_starts_from_the_base_plus_the_language_s_lora(trainings: Modules) -> None:

@@ -44,10 +44,10 @@ class Vectors(Trainings):
         return {}
 
 
-@pytest.fixture(params=["pico_bert", "pico_xlmr"])
-def both(request: pytest.FixtureRequest, tmp_path: Path) -> Vectors:
+@pytest.fixture
+def both(each_base: Path, tmp_path: Path) -> Vectors:
     """Trainings of a BERT and of an XLM-R."""
-    return Vectors(request.getfixturevalue(request.param), tmp_path)
+    return Vectors(each_base, tmp_path)
 
 
 @pytest.fixture
@@ -121,6 +121,15 @@ def test_equal_runs_leave_equal_bytes(trainings: Vectors, objective: str, kind: 
     one = contents("one")
     assert contents("again") == one
     assert contents("other", seed=1)[0] != one[0]
+
+
+@pytest.mark.parametrize("kind", ["delta", "adapter", "lora"])
+def test_a_language_is_learned_from_its_text(trainings: Vectors, kind: str) -> None:
+    for path in trainings.texts:
+        path.write_text("ba be bi bo bu\n" * 40)
+    record = trainings.train(kind, "language", "learned", max_steps=40, learning_rate=1e-2)
+    first, last = (look["masked_lm_loss"] for look in record.history)
+    assert last < first - 0.5
 
 
 @pytest.mark.parametrize("clip", [0.01, 1e9])
