@@ -13,7 +13,7 @@ from deftx.module_files import check_base
 from deftx.optim import AllEntries
 from deftx.provenance import code_of
 from deftx.settings import LanguageAdapter, TaskAdapter
-from deftx.training import Job, arrays
+from deftx.training import Arrays, Job, arrays
 
 
 def train(job: Job, sizes: LanguageAdapter | TaskAdapter) -> Record:
@@ -33,8 +33,8 @@ def train(job: Job, sizes: LanguageAdapter | TaskAdapter) -> Record:
     entries = AllEntries(dict(adapter.named_parameters()), head)
     metadata = adapters.Metadata(shape=shape, role=job.lesson.role, **training.origin(job))
 
-    def save(head: training.Arrays) -> None:
-        adapters.save(adapters.Stored(metadata, arrays(entries.base), head), job.out)
+    def save(task_head: Arrays) -> None:
+        adapters.save(adapters.Stored(metadata, arrays(entries.base), task_head), job.out)
 
     code = {"code": code_of("deftx.adapter_training")}
     return training.train(job, model, objective, entries, metadata, code, save)

@@ -25,9 +25,9 @@ def train(job: Job) -> Record:
     shapes = {name: job.base.shapes[name] for name in entries.base}
     metadata = sft.Metadata(kind="delta", shapes=shapes, **training.origin(job))
 
-    def save(head: Arrays) -> None:
+    def save(task_head: Arrays) -> None:
         delta = arrays(entries.difference())
-        sft.save(sft.Vector(metadata, dense=delta, head=head, rows=arrays(entries.rows)), job.out)
+        sft.save(sft.Vector(metadata, dense=delta, head=task_head, rows=arrays(entries.rows)), job.out)
 
     code = {"code": code_of("deftx.full_training")}
     return training.train(job, model, objective, entries, metadata, code, save, pull)

@@ -30,9 +30,9 @@ def train(job: Job) -> Record:
     shapes = {name: job.base.shapes[name] for name in entries.base}
     metadata = sft.Metadata(kind="gradient", shapes=shapes, **training.origin(job))
 
-    def save(head: Arrays) -> None:
+    def save(task_head: Arrays) -> None:
         sums = arrays(entries.difference())
-        sft.save(sft.Vector(metadata, dense=sums, head=head, rows=arrays(entries.rows)), job.out)
+        sft.save(sft.Vector(metadata, dense=sums, head=task_head, rows=arrays(entries.rows)), job.out)
 
     code = {"code": code_of("deftx.gradients")}
     return training.train(job, model, objective, entries, metadata, code, save)

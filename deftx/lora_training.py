@@ -17,7 +17,7 @@ from deftx.loop import Record
 from deftx.optim import AllEntries
 from deftx.provenance import code_of
 from deftx.settings import Lora
-from deftx.training import Job, arrays
+from deftx.training import Arrays, Job, arrays
 
 NAME = "module"  # of the only one that peft has in the model
 
@@ -42,8 +42,8 @@ def train(job: Job, sizes: Lora) -> Record:
     origin["versions"] |= {"peft": metadata.version("peft")}
     described = lora.Metadata(shape=shape, role=job.lesson.role, **origin)
 
-    def save(head: training.Arrays) -> None:
-        lora.save(lora.Stored(described, arrays(entries.base), head), job.out)
+    def save(task_head: Arrays) -> None:
+        lora.save(lora.Stored(described, arrays(entries.base), task_head), job.out)
 
     code = {"code": code_of("deftx.lora_training")}
     return training.train(job, model, objective, entries, described, code, save)

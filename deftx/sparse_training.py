@@ -34,10 +34,10 @@ def train(job: Job, mask: Path) -> Record:
     selection = sft.read_metadata(mask).selection
     metadata = sft.Metadata(kind="sft", shapes=shapes, selection=selection, **training.origin(job))
 
-    def save(head: Arrays) -> None:
+    def save(task_head: Arrays) -> None:
         positions = {name: indices.long() for name, indices in entries.mask.items()}
         values = arrays(entries.difference())
-        sft.save(sft.Vector(metadata, positions=arrays(positions), values=values, head=head), job.out)
+        sft.save(sft.Vector(metadata, positions=arrays(positions), values=values, head=task_head), job.out)
 
     beside = {"mask": sha256_of(mask), "code": code_of("deftx.sparse_training")}
     return training.train(job, model, objective, entries, metadata, beside, save, pull)
