@@ -53,24 +53,23 @@ def parsed(kind: Any, settings: str) -> Any:
 
     Raises:
         SourceError: the YAML file cannot be read as text.
-        ConfigError: neither JSON nor a YAML file, or not of this type.
+        ConfigError: neither JSON nor YAML, a key that stands twice, or not of this type.
     """
-    import yaml
     from pydantic import TypeAdapter, ValidationError
 
+    from deftx import strict_yaml
     from deftx.sources import read_text
 
     path = Path(settings)
     is_file = settings[:1] not in "{[" and path.suffix in (".yaml", ".yml", ".json")
     try:
         text = read_text(path) if is_file else settings
-        return TypeAdapter(kind).validate_python(yaml.safe_load(text))
+        origin = str(path) if is_file else "the text of the settings"
+        return TypeAdapter(kind).validate_python(strict_yaml.parse(text, origin))
     except ValidationError as error:
         problem = error.errors()[0]
         where = "".join(f"{part}: " for part in [".".join(map(str, problem["loc"]))] if part)
         raise ConfigError(f"settings: {where}{problem['msg']}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"settings are neither JSON nor YAML: {error}") from None
 
 
 def _version(wanted: bool) -> None:
@@ -499,10 +498,11 @@ def plan(
 ) -> None:
     """Say what a run will do: jobs, downloads, disk, hours. Nothing is run and no model is loaded."""
     from deftx import plan as planning
+    from deftx import reading
 
     if gpu not in planning.MACHINES:
         raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(planning.MACHINES)}")
-    experiment = planning.merged(config)
+    experiment = reading.merged(config)
     made = planning.plan(experiment, planning.dry_run(config), mirror)
     print(planning.render(made, planning.MACHINES[gpu]))
 

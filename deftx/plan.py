@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deftx.config import Experiment, read, validate
+from deftx.config import Experiment
 from deftx.errors import ConfigError
 from deftx.fetching import in_mirror
 from deftx.settings import File, Lora, Phase, Pretraining
@@ -172,25 +172,6 @@ def dry_run(configs: Sequence[Path]) -> str:
     if done.returncode:
         raise ConfigError("\n".join(["snakemake cannot plan this:", (done.stdout + done.stderr).strip()]))
     return done.stdout
-
-
-def merged(configs: Iterable[Path]) -> Experiment:
-    """The experiment that configuration files make up, each laid over those before it, as Snakemake does.
-
-    Raises:
-        ConfigError: a file is missing, not YAML, or the whole does not describe an experiment.
-    """
-    content: Any = {}
-    paths = list(configs)
-    for path in paths:
-        content = _laid_over(content, read(path))
-    return validate(content, " with ".join(map(str, paths)))
-
-
-def _laid_over(below: Any, above: Any) -> Any:
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    return below | {key: _laid_over(below.get(key), value) for key, value in above.items()}
 
 
 def plan(experiment: Experiment, output: str, mirror: Path | None) -> Plan:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from test_config import EXPERIMENT, changed
 
 from deftx import plan as planning
-from deftx.config import Experiment, load, validate
-from deftx.errors import ConfigError
-from deftx.plan import Machine, Shape, Work, disk, hours, job_counts, merged, plan, render, shape_of, steps_between
+from deftx.config import Experiment
+from deftx.plan import Machine, Shape, Work, disk, hours, job_counts, plan, render, shape_of, steps_between
+from deftx.reading import load, validate
 from deftx.settings import File, Phase
 
 BASE = Shape(12, 768, 3072, 250_002, 514)
@@ -226,18 +226,6 @@ def test_a_model_of_unknown_shape_is_planned_without_hours() -> None:
 def test_each_speed_says_where_it_comes_from() -> None:
     for name, machine in planning.MACHINES.items():
         assert machine.origin.startswith(("measured: ", "computed from operations: ")), name
-
-
-def test_what_is_laid_over(tmp_path: Path) -> None:
-    import yaml
-
-    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
-    below.write_text(yaml.safe_dump(EXPERIMENT))
-    above.write_text("name: other\nselections: {lt-sft: {k: {task: 7}}}\n")
-    both = merged([below, above])
-    assert (both.name, both.selections["lt-sft"].k.task, both.selections["lt-sft"].k.language) == ("other", 7, 0.05)
-    with pytest.raises(ConfigError, match=r"no\.yaml does not exist"):
-        merged([below, tmp_path / "no.yaml"])
 
 
 def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
