@@ -498,13 +498,14 @@ def plan(
 ) -> None:
     """Say what a run will do: jobs, downloads, disk, hours. Nothing is run and no model is loaded."""
     from deftx import plan as planning
-    from deftx import reading
+    from deftx import plan_report, reading
+    from deftx.machines import MACHINES
 
-    if gpu not in planning.MACHINES:
-        raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(planning.MACHINES)}")
+    if gpu not in MACHINES:
+        raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(MACHINES)}")
     experiment = reading.merged(config)
     made = planning.plan(experiment, planning.dry_run(config), mirror)
-    print(planning.render(made, planning.MACHINES[gpu]))
+    print(plan_report.render(made, MACHINES[gpu]))
 
 
 @verb
