@@ -25,8 +25,9 @@ def tables(
 ) -> None:
     """Make tables of scores and gains in CSV, Markdown and LaTeX."""
     from deftx import tables as table_stage
+    from deftx.table_plan import Plan
 
-    table_stage.build(results, parsed(table_stage.Plan, plan), out)
+    table_stage.build(results, parsed(Plan, plan), out)
 
 
 def costs(

@@ -251,7 +251,7 @@ def test_titles_changed(project: Project) -> None:
 
 
 def test_code_of_the_figures_edited(project: Project) -> None:
-    project.edit("deftx/figures.py", "COLUMN = 3.35", "COLUMN = 3.5")
+    project.edit("deftx/drawing.py", "COLUMN = 3.35", "COLUMN = 3.5")
     assert project.planned() == {"figures"}
 
 
