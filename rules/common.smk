@@ -22,8 +22,9 @@ def experiment() -> Experiment:
     """The experiment given by --configfile, or the quickstart, with --config on top."""
     content = dict(config)
     try:
-        for path in workflow.configfiles:  # Snakemake has read them, and takes the last of equal keys
-            reading.read(Path(path))
+        for path in map(Path, workflow.configfiles):  # Snakemake has read them, and takes the last of equal keys
+            if path.suffix in (".yaml", ".yml"):
+                reading.read(path)
         if "methods" not in content:
             content = reading.read(Path(workflow.basedir, "config/quickstart.yaml"))
             update_config(content, config)

@@ -1,10 +1,13 @@
 """From files to an experiment: one laid over the other, and all that is wrong told at once."""
 
+import copy
 from pathlib import Path
 
 import pytest
 import yaml
-from test_config import EXPERIMENT, changed
+from hypothesis import given
+from hypothesis import strategies as st
+from test_config import EXPERIMENT, PHASE, changed
 
 from deftx.errors import ConfigError
 from deftx.reading import load, merged, validate
@@ -47,6 +50,42 @@ def test_all_that_does_not_fit_together_is_told_at_once() -> None:
         "  tasks.sentiment: xx is not among the languages (known: ind, ace)",
         "  tasks.sentiment: yy is not among the languages (known: ind, ace)",
     ]
+
+
+INDEPENDENT = {
+    ("methods", "a"): ({"task": "adapter", "language": "adapter"}, "methods.a: adapters need recipe.adapters"),
+    ("methods", "b"): ({"task": "lora", "language": "lora"}, "methods.b: LoRA needs recipe.lora"),
+    ("methods", "c"): ({"selection": "nowhere"}, "methods.c: there is no selection 'nowhere'"),
+    ("languages", "lora-ind"): (
+        {},
+        "languages.lora-ind: the adapter of lora-ind and the LoRA of ind would both be called",
+    ),
+    ("languages", "art"): ({"testbed": {}}, "languages.art: an artificial language needs the block `testbed`"),
+    ("selections", "g"): (
+        {"select": "accumulated-gradient", "k": {"language": 1, "task": 1}},
+        "selections.g: selecting by gradients needs recipe.task.gradients",
+    ),
+    ("sweeps", "s"): ({"title": "s", "at": [1], "series": {"A": ["nobody"]}}, "sweeps.s: there is no method 'nobody'"),
+    ("datasets", "d"): ({"layout": "testbed", "languages": ["ind"]}, "datasets.d: ind is not among the artificial"),
+    ("base", "pretrain"): ({"languages": ["xx"], "phase": PHASE}, "base.pretrain.languages: xx is not among the"),
+    ("tasks", "costs"): (EXPERIMENT["tasks"]["sentiment"], "tasks.costs: a table of the report has this name"),
+}
+"""Mistakes by their place: what stands there, and how the message begins."""
+
+
+@given(st.sets(st.sampled_from(sorted(INDEPENDENT)), min_size=1))
+def test_no_problem_hides_another(places: set[tuple[str, str]]) -> None:
+    content = copy.deepcopy(EXPERIMENT)
+    for block, name in places:
+        if block == "base":
+            content[block] = {}  # a model, or what is pretrained
+        content.setdefault(block, {})[name] = INDEPENDENT[block, name][0]
+    with pytest.raises(ConfigError) as refusal:
+        validate(content)
+    told = str(refusal.value).splitlines()
+    for place in places:
+        assert sum(line.startswith(f"  {INDEPENDENT[place][1]}") for line in told) == 1
+    assert len(told) == len(set(told))
 
 
 def test_a_task_that_is_tried_on_what_it_is_trained_on() -> None:
