@@ -1,18 +1,14 @@
 """The experiment: every key of a configuration file, validated and described.
 
-`load` reads a YAML file, `validate` checks a mapping Snakemake has already read. The JSON schema and the
-table in config/README.md are generated from the descriptions here and in `deftx.settings` (`deftx schema`).
+Here each block is checked by itself; whether blocks fit together is in `deftx.consistency`, and files are read in
+`deftx.reading`. The JSON schema and the table in config/README.md are generated from the descriptions here and in
+`deftx.settings` (`deftx schema`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from deftx import published
-from deftx.errors import ConfigError
 from deftx.settings import (
     Base,
     Conflicts,
@@ -355,12 +351,6 @@ class Experiment(Strict):
     seeds: Seeds = Seeds()
     """Seeds."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Experiment":
-        for problem in _inconsistencies(self):
-            raise ValueError(problem)
-        return self
-
     def task_recipe(self, task: str) -> TaskRecipe:
         """How a task is trained."""
         return self.tasks[task].recipe or self.recipe.task
@@ -388,215 +378,3 @@ class Experiment(Strict):
     def has_text(self, language: str) -> bool:
         """Whether there is text to train a vector of a language on."""
         return bool(self.languages[language].corpus or self.languages[language].testbed)
-
-
-def _inconsistencies(experiment: Experiment) -> Iterator[str]:
-    """Names that lead nowhere, one message each."""
-    for name, method in experiment.methods.items():
-        if method.task == "adapter" and experiment.recipe.adapters is None:
-            yield f"methods.{name}: adapters need recipe.adapters"
-        if method.factored and experiment.recipe.lora is None:
-            yield f"methods.{name}: LoRA needs recipe.lora"
-        for wanted in (method.selection, method.start_selection):
-            if wanted is not None and wanted not in experiment.selections:
-                yield f"methods.{name}: there is no selection {wanted!r} (known: {_known(experiment.selections)})"
-        yield from _unprunable(name, method, experiment)
-    yield from _ambiguous_starts(experiment)
-    for name, sweep in experiment.sweeps.items():
-        for method_name in (*sweep.beside, *(m for methods in sweep.series.values() for m in methods)):
-            if method_name not in experiment.methods:
-                yield f"sweeps.{name}: there is no method {method_name!r}"
-    recipes: dict[str, LanguageRecipe | TaskRecipe] = {
-        "recipe.language": experiment.recipe.language,
-        "recipe.task": experiment.recipe.task,
-        **{f"tasks.{name}.recipe": task.recipe for name, task in experiment.tasks.items() if task.recipe},
-    }
-    for name, selection in experiment.selections.items():
-        for where, recipe in recipes.items():
-            if selection.select == "accumulated-gradient" and recipe.gradients is None:
-                yield f"selections.{name}: selecting by gradients needs {where}.gradients"
-    for name, dataset in experiment.datasets.items():
-        copies = dataset.drop_near_copies
-        for code in dataset.languages if dataset.drop_held_out and dataset.files else ():
-            if dataset.files and "valid" not in dataset.files[code]:
-                yield f"datasets.{name}: drop_held_out needs a split valid in {code}"
-        if copies and copies.dataset not in experiment.datasets:
-            yield f"datasets.{name}: there is no dataset {copies.dataset!r}"
-        elif copies:
-            held = experiment.datasets[copies.dataset].languages
-            yield from (
-                f"datasets.{name}: dataset {copies.dataset} does not hold {code}"
-                for code in copies.languages
-                if code not in held
-            )
-        if dataset.layout == "testbed" and experiment.testbed is None:
-            yield f"datasets.{name}: the layout testbed needs the block `testbed`"
-        for code in dataset.languages if dataset.layout == "testbed" else ():
-            if code not in experiment.languages or experiment.languages[code].testbed is None:
-                yield f"datasets.{name}: {code} is not among the artificial languages (`languages.{code}.testbed`)"
-    for code, language in experiment.languages.items():
-        if language.testbed and experiment.testbed is None:
-            yield f"languages.{code}: an artificial language needs the block `testbed`"
-    for code in experiment.base.pretrain.languages if experiment.base.pretrain else ():
-        if code not in experiment.languages:
-            yield f"base.pretrain.languages: {code} is not among the languages"
-    if experiment.base.pretrain and experiment.testbed is None:
-        yield "base.pretrain: the pieces of the vocabulary come from the block `testbed`, which is missing"
-    for name, task in experiment.tasks.items():
-        if name in ("costs", "published"):
-            yield f"tasks.{name}: a table of the report has this name; choose another"
-        yield from _task_inconsistencies(f"tasks.{name}", task, experiment)
-
-
-def _task_inconsistencies(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
-    for dataset in (task.train, task.test):
-        if dataset not in experiment.datasets:
-            yield f"{where}: there is no dataset {dataset!r} (known: {_known(experiment.datasets)})"
-            return
-    if task.source not in experiment.datasets[task.train].languages:
-        yield f"{where}: dataset {task.train} does not hold the source language {task.source}"
-    for code in (task.source, *task.targets):
-        if code not in experiment.languages:
-            yield f"{where}: {code} is not among the languages (known: {_known(experiment.languages)})"
-    for code in task.targets:
-        if code not in experiment.datasets[task.test].languages:
-            yield f"{where}: dataset {task.test} does not hold the target language {code}"
-    for name, other in experiment.tasks.items():
-        shared = {task.train, task.test} & {other.train, other.test}
-        if shared and set(other.labels) != set(task.labels):
-            yield (
-                f"{where}: the task {name} has other labels, but both use the dataset {min(shared)}; give one of them "
-                "a dataset of its own, with the same files"
-            )
-    if task.published:
-        yield from _unpublished(f"{where}.published", task.published, task, experiment.methods)
-    for name, method in experiment.methods.items() if not experiment.has_text(task.source) else ():
-        if method.adapts_source:
-            yield (
-                f"methods.{name}: {where} cannot be trained on top of the vector of its source language {task.source}, "
-                f"which has no text; give languages.{task.source} a corpus, or set source_adaptation: false"
-            )
-
-
-def _ambiguous_starts(experiment: Experiment) -> Iterator[str]:
-    """Names of starts of task trainings that two of them would have."""
-    starts: dict[str, str] = {}
-    for code in experiment.languages:
-        named = [
-            (code, f"languages.{code}: the adapter of {code}"),
-            (f"mlm-{code}", f"the dense delta of {code}"),
-            (f"lora-{code}", f"the LoRA of {code}"),
-            *((f"{name}-{code}", f"selections.{name}: the vector of {code}") for name in experiment.selections),
-        ]
-        for start, module in named:
-            if start in starts:
-                yield f"{module} and {starts[start]} would both be called {start} where a task starts from them; rename"
-            starts[start] = module
-
-
-def _unprunable(name: str, method: Method, experiment: Experiment) -> Iterator[str]:
-    selection = experiment.selections.get(method.selection or "")
-    if "pruned" in (method.task, method.language) and selection and selection.select == "accumulated-gradient":
-        yield (
-            f"methods.{name}: a pruned vector holds values of a full fine-tuning's delta, but the selection "
-            f"{method.selection} ranks summed gradients; name another selection"
-        )
-
-
-def _unpublished(where: str, beside: Published, task: Task, methods: Mapping[str, Method]) -> Iterator[str]:
-    """What cannot be set beside our scores."""
-    sets = published.load()
-    if beside.scores not in sets:
-        yield f"{where}: there is no set of published scores {beside.scores!r} (known: {_known(sets)})"
-        return
-    known = sets[beside.scores]
-    if known.metric != task.metric:
-        yield (
-            f"{where}: {beside.scores} holds {known.metric}, the task is scored by {task.metric}; "
-            "set the task's `metric`, or take `published` out"
-        )
-    unknown = [system for system in beside.methods if system not in known.systems]
-    if not unknown and not published.comparable(beside.scores, beside.methods, task.targets):
-        yield (
-            f"{where}: nothing in {beside.scores} is about these targets (its languages: {_known(known.languages)}; "
-            "an average needs all of them); take `published` out"
-        )
-    for system, method in beside.methods.items():
-        if system not in known.systems:
-            yield f"{where}: {beside.scores} holds no system {system!r} (known: {_known(known.systems)})"
-        if method not in methods:
-            yield f"{where}: there is no method {method!r} (known: {_known(methods)})"
-
-
-def _known(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
-
-
-def load(path: Path) -> Experiment:
-    """Read and check a configuration file.
-
-    Raises:
-        ConfigError: the file is missing, not YAML, or does not describe an experiment.
-    """
-    return validate(read(path), str(path))
-
-
-def read(path: Path) -> Any:
-    """The content of a YAML file, not yet checked.
-
-    Raises:
-        ConfigError: the file is missing, or not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
-
-
-def validate(content: Any, origin: str = "the configuration") -> Experiment:
-    """Check a configuration that has been read already.
-
-    Raises:
-        ConfigError: with every problem and where it stands, one a line.
-    """
-    problems = list(_booleans(content))
-    if not problems:
-        try:
-            return Experiment.model_validate(content)
-        except ValidationError as error:
-            problems = [_readable(e) for e in error.errors()]
-    raise ConfigError("\n".join([f"{origin} cannot be used:", *(f"  {p}" for p in problems)]))
-
-
-def _readable(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    what = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key; config/README.md lists the keys"
-    return f"{where}: {what}" if where else what
-
-
-def _booleans(content: Any, where: str = "") -> Iterator[str]:
-    """Language codes that YAML has read as a truth value (`no` is Norwegian, and False)."""
-    if isinstance(content, Mapping):
-        for key, value in content.items():
-            if isinstance(key, bool):
-                yield _boolean(where, key)
-            yield from _booleans(value, f"{where}.{key}".lstrip("."))
-    elif isinstance(content, list):
-        for value in content:
-            if isinstance(value, bool):
-                yield _boolean(where, value)
-            yield from _booleans(value, where)
-    elif isinstance(content, bool) and where.rsplit(".", 1)[-1] in {"source"}:
-        yield _boolean(where, content)
-
-
-def _boolean(where: str, value: bool) -> str:
-    code = "no" if value is False else "yes"
-    return (
-        f"{where}: YAML read a language code as the truth value {value} "
-        f'(unquoted {code}, on, off, true and false are truth values); write "{code}" in quotes'
-    )

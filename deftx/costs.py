@@ -1,4 +1,4 @@
-"""Costs: what each method trains, stores and takes for one language.
+"""Costs: what each method trains, stores and takes for one language, beside the score it gets for that.
 
 Parameters and bytes are of the modules that make up the model: what would have to be sent to somebody who has the
 base. Memory and time are of every training and mask they needed, the start of the task's training included; what
@@ -19,6 +19,7 @@ from deftx.files import write_text
 
 MEAN = "mean"
 MEASURES = ["parameters", "bytes", "peak_mb", "seconds", "cpu_seconds"]
+KEYS = ["task", "method", "language"]
 
 
 class Plan(BaseModel):
@@ -38,10 +39,11 @@ class Plan(BaseModel):
     """Folder of the benchmarks by the first part of a module's name, where it is another."""
 
 
-def build(results: Path, plan: Plan, out: Path) -> None:
+def build(results: Path, plan: Plan, scores: Path, out: Path) -> None:
     """Write costs.csv (one row per task, method and target language, and their mean) and costs.md (the means).
 
-    What is not there (a benchmark, a vector) leaves a gap, in sums as well.
+    `scores` is the table of scores (scores.csv), in percent. What is not there (a benchmark, a vector) leaves a gap, in
+    sums as well.
     """
     rows: list[dict[str, Any]] = []
     for task, methods in plan.modules.items():
@@ -53,7 +55,8 @@ def build(results: Path, plan: Plan, out: Path) -> None:
             ]
             means = {measure: float(np.mean([cell[measure] for cell in cells])) for measure in MEASURES}
             rows += [*cells, keys | {"language": MEAN, "name": "mean of targets"} | means]
-    table = pd.DataFrame(rows)
+    columns = [*KEYS, "score", "low", "high"]
+    table = pd.DataFrame(rows).merge(pd.read_csv(scores)[columns], on=KEYS, how="left", validate="one_to_one")
     write_text(out / "costs.csv", table.to_csv(index=False, float_format="%.1f", lineterminator="\n"))
     write_text(out / "costs.md", markdown(table))
 
@@ -105,19 +108,21 @@ def _number(value: Any) -> float:
 def markdown(table: pd.DataFrame) -> str:
     """The means over target languages."""
     lines = [
-        "| task | method | parameters | stored (MB) | peak memory (MB) | seconds | CPU seconds |",
-        "|:--|:--|--:|--:|--:|--:|--:|",
+        "| task | method | mean of targets | parameters | stored (MB) | peak memory (MB) | seconds | CPU seconds |",
+        "|:--|:--|--:|--:|--:|--:|--:|--:|",
     ]
     for _, row in table[table["language"] == MEAN].iterrows():
         cells = [
+            f"{row['score']:.1f} [{row['low']:.1f}\N{EN DASH}{row['high']:.1f}]",
             f"{row['parameters']:,.0f}",
             f"{row['bytes'] / 1e6:.1f}",
             *(f"{row[measure]:,.0f}" for measure in ("peak_mb", "seconds", "cpu_seconds")),
         ]
         lines.append(f"| {row['task']} | {row['title']} | {' | '.join(cells).replace('nan', '')} |")
     note = (
-        "For the model of one language, mean over the targets, first seed. Parameters and storage are those of its "
-        "task module (with head) and language module; memory is that of the largest job, time that of all trainings "
-        "and masks they needed, as if for this language alone."
+        "Scores in percent with their 95 % bootstrap interval. Costs are those of the model of one language, mean over "
+        "the targets, first seed. Parameters and storage are those of its task module (with head) and language module; "
+        "memory is that of the largest job, time that of all trainings and masks they needed, as if for this language "
+        "alone."
     )
     return "\n".join([*lines, "", note, ""])

@@ -8,12 +8,11 @@ from pathlib import Path
 from shlex import quote
 from types import SimpleNamespace
 
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from deftx import datasets, published
-from deftx.config import Experiment, validate
+from deftx import datasets, published, reading
+from deftx.config import Experiment
 from deftx.settings import File
 from deftx.errors import DeftxError
 from deftx.provenance import code_of, fingerprint
@@ -22,11 +21,14 @@ from deftx.provenance import code_of, fingerprint
 def experiment() -> Experiment:
     """The experiment given by --configfile, or the quickstart, with --config on top."""
     content = dict(config)
-    if "methods" not in content:
-        content = yaml.safe_load(Path(workflow.basedir, "config/quickstart.yaml").read_text())
-        update_config(content, config)
     try:
-        return validate(content)
+        for path in map(Path, workflow.configfiles):  # Snakemake has read them, and takes the last of equal keys
+            if path.suffix in (".yaml", ".yml"):
+                reading.read(path)
+        if "methods" not in content:
+            content = reading.read(Path(workflow.basedir, "config/quickstart.yaml"))
+            update_config(content, config)
+        return reading.validate(content)
     except DeftxError as error:
         raise WorkflowError(str(error)) from None
 

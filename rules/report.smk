@@ -62,6 +62,7 @@ rule tables:
 
 rule costs:
     input:
+        scores=rules.tables.output.scores,
         records=[f"{ROOT}/{vector}.json" for vector in trained()],
     output:
         costs=f"{REPORT}/tables/costs.csv",
@@ -85,7 +86,7 @@ rule costs:
         "costs"
     # Benchmarks and vectors are read where they are, but are no inputs: times never make a job run again.
     shell:
-        "deftx costs {params.results} --plan {params.plan} --out {params.out} 2> {log}"
+        "deftx costs {params.results} --plan {params.plan} --scores {input.scores} --out {params.out} 2> {log}"
 
 
 rule figures:

@@ -10,9 +10,10 @@ import yaml
 from snakemake.utils import update_config
 
 from deftx import schema
-from deftx.config import Experiment, Seeds, TaskAdapterRecipe, load, validate
+from deftx.config import Experiment, Seeds, TaskAdapterRecipe
 from deftx.datasets import files_of
 from deftx.errors import ConfigError
+from deftx.reading import load, validate
 from deftx.settings import Phase
 
 CONFIGS = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))

@@ -26,6 +26,7 @@ PLAN = {
     "made": MADE,
     "stages": {"sfts": "sparse", "deltas": "full", "masks": "mask"},
 }
+SCORES = {"src": 90.0, "one": 60.0, "two": 70.0, "mean": 65.0}
 JOBS = sorted({*MADE, *(need for needs in MADE.values() for need in needs)})
 
 
@@ -43,7 +44,10 @@ def experiment(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def table(folder: Path) -> pd.DataFrame:
-    costs.build(folder, costs.Plan.model_validate(PLAN), folder / "tables")
+    rows = [("mood", "lt-sft", lang, score, score - 1, score + 1) for lang, score in SCORES.items()]
+    columns = ["task", "method", "language", "score", "low", "high"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "scores.csv", index=False)
+    costs.build(folder, costs.Plan.model_validate(PLAN), folder / "scores.csv", folder / "tables")
     return pd.read_csv(folder / "tables/costs.csv").set_index("language")
 
 
@@ -59,7 +63,8 @@ def test_what_a_model_needs_is_counted_once(tmp_path: Path) -> None:
         assert found.loc[lang, "bytes"] == sum(JOBS.index(module) + 1 for module in MODULES[lang])
     for measure in costs.MEASURES:
         assert found.loc["mean", measure] == pytest.approx(found.loc[["one", "two"], measure].mean(), abs=0.1)
-    assert "| mood | LT-SFT |" in (tmp_path / "tables/costs.md").read_text()
+    assert found["score"].to_dict() == {lang: SCORES[lang] for lang in ("one", "two", "mean")}
+    assert "| mood | LT-SFT | 65.0 [64.0\N{EN DASH}66.0] | " in (tmp_path / "tables/costs.md").read_text()
 
 
 def test_what_was_not_measured_leaves_a_gap(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from deftx import tables
+from deftx.table_plan import Plan
 
 DOCS = Path(__file__).parent.parent / "docs"
 DATA = DOCS / "data/nusax-cpu"
 
 
 def test_the_nusax_page_shows_what_its_data_give(tmp_path: Path) -> None:
-    plan = TypeAdapter(tables.Plan).validate_python(json.loads((DATA / "plan.json").read_text()))
+    plan = TypeAdapter(Plan).validate_python(json.loads((DATA / "plan.json").read_text()))
     tables.build(DATA, plan, tmp_path)
     page = " ".join((DOCS / "nusax-cpu.md").read_text().split())
     lines = [line for line in (tmp_path / "sentiment.md").read_text().splitlines() if line]

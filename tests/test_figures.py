@@ -10,6 +10,7 @@ import results
 from deftx import figures, overlap, sft, tables
 from deftx.masks import build
 from deftx.settings import Denoising, Rank, VarianceRank
+from deftx.table_plan import Plan
 
 NAMES = ("density", "gains", "overlap", "scores", "spectra")
 LAYERS = {
@@ -23,7 +24,7 @@ LAYERS = {
 def make(folder: Path, languages: tuple[str, ...], **plan: object) -> tuple[dict[str, Path], dict[str, Path]]:
     """Tables, and reports and overlaps of two selections."""
     results.predictions(folder, languages, [0])
-    made = tables.Plan.model_validate(results.plan(languages, [0], **plan))
+    made = Plan.model_validate(results.plan(languages, [0], **plan))
     tables.build(folder, made, folder / "tables")
     reports, overlaps = {}, {}
     for selection, rank in {"lt-sft": "none", "deft-x": VarianceRank(variance=0.9)}.items():
@@ -69,7 +70,7 @@ def test_published_scores_are_drawn_where_there_are_any(tmp_path: Path) -> None:
     scores = {"one": 1.0, "mean": 2.0}
     system = {"method": "lt-sft", "title": "LT-SFT", "base": "X", "source": "a paper", "scores": scores}
     plan["tasks"]["mood"]["published"] = [system]
-    tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    tables.build(tmp_path, Plan.model_validate(plan), tmp_path / "tables")
     figures.build(tmp_path / "tables", {}, {}, tmp_path / "figures")
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"scores", "published"}
     axes = figures.published(pd.read_csv(tmp_path / "tables" / "published.csv")).axes[0]

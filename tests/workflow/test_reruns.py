@@ -73,6 +73,8 @@ def test_another_mirror_other_threads_and_the_configuration_by_name(project: Pro
 
 def test_command_line_and_error_messages_edited(project: Project) -> None:
     project.edit("deftx/cli.py", "no_args_is_help=True", "no_args_is_help=False")
+    project.edit("deftx/verbs/training.py", "int(os.environ.get(", "int(os.getenv(")
+    project.edit("deftx/consistency.py", "there is no selection", "nobody knows the selection")
     assert project.planned() == set()
 
 
@@ -251,7 +253,7 @@ def test_titles_changed(project: Project) -> None:
 
 
 def test_code_of_the_figures_edited(project: Project) -> None:
-    project.edit("deftx/figures.py", "COLUMN = 3.35", "COLUMN = 3.5")
+    project.edit("deftx/drawing.py", "COLUMN = 3.35", "COLUMN = 3.5")
     assert project.planned() == {"figures"}
 
 

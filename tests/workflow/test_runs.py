@@ -131,6 +131,15 @@ def test_a_mistake_in_a_configuration_given_by_name(project: Project) -> None:
     assert failed(project, "--configfile", "config/quickstart.yaml").count(MISTAKES[norwegian]) == 1
 
 
+def test_a_key_that_stands_twice(project: Project) -> None:
+    """Also where Snakemake, which takes the last of them, has read the file."""
+    project.config.write_text(f"{project.config.read_text()}name: other\n")
+    for named in ((), ("--configfile", "config/quickstart.yaml")):
+        output = failed(project, *named)
+        assert output.count("config/quickstart.yaml cannot be used:") == 1
+        assert "the key name stands in line 1 already; keep one" in output
+
+
 def test_figures_again_from_stored_results(project: Project) -> None:
     for path in (project.results / "deltas").rglob("*.safetensors"):
         path.unlink()

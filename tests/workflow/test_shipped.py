@@ -79,5 +79,5 @@ def test_the_plan_of_the_paper(shipped: Project) -> None:
 def test_half_of_americasnli(shipped: Project) -> None:
     names = ("americasnli-cpu.yaml", "overlays/americasnli-cpu-first.yaml")
     output = shipped.run("-n", "-p", "--configfile", *(f"config/{name}" for name in names), **NOWHERE)
-    scored = {line.split("scores/")[1].split("/")[2] for line in output.splitlines() if "--scores results/" in line}
+    scored = {line.split("scores/")[1].split("/")[2] for line in output.splitlines() if "deftx evaluate" in line}
     assert scored == {"aym", "bzd", "cni", "gn", "hch"}
