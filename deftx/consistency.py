@@ -9,6 +9,8 @@ from itertools import combinations
 
 from deftx import published
 from deftx.config import Dataset, Experiment, LanguageRecipe, Method, Published, Task, TaskRecipe
+from deftx.datasets import files_of
+from deftx.errors import DatasetError
 
 TAKEN = ("costs", "published")
 """Tables of the report beside those of the tasks."""
@@ -89,7 +91,12 @@ def _of_selections(experiment: Experiment) -> Iterator[str]:
 
 
 def _of_dataset(where: str, dataset: Dataset, experiment: Experiment) -> Iterator[str]:
-    """Other datasets, splits and artificial languages that a dataset needs."""
+    """Pinned files, other datasets, splits and artificial languages that a dataset needs."""
+    for code in dataset.languages:
+        try:
+            files_of(dataset, code)
+        except DatasetError as error:
+            yield f"{where}: {error}"
     for code in dataset.languages if dataset.drop_held_out and dataset.files else ():
         if dataset.files and "valid" not in dataset.files[code]:
             yield f"{where}: drop_held_out needs a split valid in {code}"
@@ -127,6 +134,14 @@ def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
         for code in codes if name in experiment.datasets else ():
             if code not in experiment.datasets[name].languages:
                 yield f"{where}: dataset {name} does not hold the {role} language {code}"
+    yield from _lacking_splits(where, task, experiment.datasets)
+    for key, names in (("labels", task.labels), ("targets", task.targets)):
+        for twice in dict.fromkeys(name for name in names if names.count(name) > 1):
+            yield f"{where}.{key}: {twice} stands there more than once"
+    if task.source in task.targets:
+        yield (
+            f"{where}.targets: {task.source} is the source language, which is scored besides and no target; take it out"
+        )
     for code in dict.fromkeys((task.source, *task.targets)):
         if code not in experiment.languages:
             yield f"{where}: {code} is not among the languages (known: {_known(experiment.languages)})"
@@ -140,6 +155,21 @@ def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
                     f"{task.source}, which has no text; give languages.{task.source} a corpus, or set "
                     "source_adaptation: false"
                 )
+
+
+def _lacking_splits(where: str, task: Task, datasets: Mapping[str, Dataset]) -> Iterator[str]:
+    """Splits that a task is learned from or scored on, and that a dataset's files lack."""
+    needs = [(task.train, task.source, split) for split in ("train", "valid")]
+    needs += [(task.test, code, task.split) for code in dict.fromkeys((task.source, *task.targets))]
+    for name, code, split in needs:
+        if name not in datasets or code not in datasets[name].languages:
+            continue
+        try:
+            files = files_of(datasets[name], code)
+        except DatasetError:  # told with the dataset
+            continue
+        if files and split not in files:
+            yield f"{where}: dataset {name} has no split {split} in {code} (it has {_known(files)})"
 
 
 def _shared_datasets(experiment: Experiment) -> Iterator[str]:

@@ -171,6 +171,24 @@ MISTAKES = [
     ),
     ("sweeps/x", {"title": "x", "at": [1], "series": {"A": ["nobody"]}}, r"sweeps\.x: there is no method 'nobody'"),
     ("sweeps/x", {"title": "x", "at": [1, 2], "series": {"A": ["lt-sft"]}}, "names 1 methods for 2 values"),
+    ("tasks/sentiment/labels", ["bad", "good", "bad"], r"tasks\.sentiment\.labels: bad stands there more than once"),
+    ("tasks/sentiment/targets", ["ace", "ace"], r"tasks\.sentiment\.targets: ace stands there more than once"),
+    ("tasks/sentiment/targets", ["ind", "ace"], r"tasks\.sentiment\.targets: ind is the source language.*take it out"),
+    ("datasets/nusax/languages", ["ind", "ace", "xyz"], r"datasets\.nusax: nusax has no language 'xyz'; it has ace, "),
+    (
+        "datasets/smsa",
+        {"layout": "csv", "languages": ["ind"], "files": {"ind": {"train": {"path": "a.csv"}}}},
+        r"tasks\.sentiment: dataset smsa has no split valid in ind \(it has train\)",
+    ),
+    (
+        "datasets/nusax",
+        {
+            "layout": "csv",
+            "languages": ["ind", "ace"],
+            "files": {"ind": {"test": {"path": "a.csv"}}, "ace": {"valid": {"path": "b.csv"}}},
+        },
+        r"tasks\.sentiment: dataset nusax has no split test in ace \(it has valid\)",
+    ),
     (
         "tasks/mood",
         EXPERIMENT["tasks"]["sentiment"] | {"labels": ["sad", "glad"]},
