@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score
 from trainings import LESSONS, Trainings
 
-from deftx import base, composition, evaluation, sft
+from deftx import base, composition, evaluation, sft, statistics
 from deftx.errors import DatasetError, VectorError
 from deftx.masks import build
 from deftx.settings import Denoising, Metric
@@ -30,12 +30,23 @@ def test_measures_equal_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     found = evaluation.measures(gold, predicted, LABELS)
     options: Any = {"labels": LABELS, "zero_division": 0}
     assert found["n"] == len(gold)
-    assert found["macro_f1"] == pytest.approx(100 * f1_score(gold, predicted, average="macro", **options))
+    occurring = sorted(set(gold))
+    expected = f1_score(gold, predicted, average="macro", labels=occurring, zero_division=0)
+    assert found["macro_f1"] == pytest.approx(100 * expected)
     assert found["accuracy"] == pytest.approx(100 * accuracy_score(gold, predicted))
     assert found["confusion"] == confusion_matrix(gold, predicted, labels=LABELS).tolist()
     precisions = precision_score(gold, predicted, average=None, **options)
     assert [found["classes"][label]["precision"] for label in LABELS] == pytest.approx(list(100 * precisions))
     assert sum(found["classes"][label]["support"] for label in LABELS) == len(gold)
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=30))
+def test_score_files_and_tables_have_the_same_scores(pairs: list[tuple[str, str]]) -> None:
+    """To the last bit, also where a label is not among the gold ones."""
+    gold, predicted = map(list, zip(*pairs, strict=True))
+    coded = [np.array([LABELS.index(label) for label in some]) for some in (gold, predicted)]
+    found = evaluation.measures(gold, predicted, LABELS)
+    assert {name: found[name] for name in METRICS} == {name: statistics.METRICS[name](*coded) for name in METRICS}
 
 
 class Vectors:

@@ -70,17 +70,19 @@ def dataset(
     from deftx import datasets, testbed
     from deftx.settings import DatasetSettings
 
-    kind = parsed(DatasetSettings, settings)
+    kind, names = parsed(DatasetSettings, settings), parsed(list[str], labels)
+    origin = ", ".join(map(str, raw or [])) or f"the testbed's dataset in {language}"
     if raw:
-        rows = datasets.read_all(raw, kind)
+        rows = datasets.read_all(raw, kind, names)
     elif family is not None and spoken is not None:
         world, tongue = parsed(testbed.Family, family), parsed(testbed.Variety, spoken)
         rows = testbed.dataset(world, language, tongue, parsed(Literal["train", "valid", "test"], split))
+        datasets.check_labels(rows, names, origin)
     else:
         raise ConfigError("a dataset needs its raw file (--raw), or a family and a language of the testbed")
     kept = rows
     if kind.drop_near_copies:
-        elsewhere = [row["text"] for row in datasets.read_all(sibling or [], kind)]
+        elsewhere = datasets.texts_of(sibling or [], kind)
         kept = datasets.without_near_copies(rows, kind.drop_near_copies, near or [], elsewhere)
         print(f"{len(rows) - len(kept)} of {len(rows)} rows dropped as near copies", file=sys.stderr)
     dropped = len(rows) - len(kept)
@@ -90,10 +92,7 @@ def dataset(
     in_valid = len(rows) - dropped - len(kept)
     if kind.train_rows_per_label and split == "train":
         kept = datasets.balanced(kept, kind.train_rows_per_label)
-    names = parsed(list[str], labels)
-    datasets.check_labels(kept, names, out)
-    if split == "train":
-        datasets.require_labels(kept, names, out)
+    datasets.require_labels(kept, names, origin)
     datasets.save(kept, dropped, names, out, in_valid)
 
 
