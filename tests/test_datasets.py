@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from command import refused, run
+from command import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
