@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deftx.base import is_path
 from deftx.config import Experiment
 from deftx.errors import ConfigError
 from deftx.fetching import in_mirror
@@ -86,7 +87,7 @@ def job_counts(output: str) -> dict[str, int]:
 def _named_model(experiment: Experiment) -> str | None:
     """The base model, if it has to come from the hub."""
     model = experiment.base.model
-    local = os.environ.get("DEFTX_BASE") or (model and Path(model).is_dir())
+    local = os.environ.get("DEFTX_BASE") or (model and (is_path(model) or Path(model).is_dir()))
     return None if local or (Path(experiment.folder) / "base.json").is_file() else model
 
 

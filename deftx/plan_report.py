@@ -45,7 +45,7 @@ def render(made: Plan, machine: Machine) -> str:
 
 def _unknown(made: Plan) -> str:
     return (
-        f"## Disk and hours\nThe shapes of {made.model} are not known before it is described: "
+        f"## Disk and hours\nThe shapes of {made.model or 'the base model'} are not known before it is described: "
         "snakemake results/{name}/base.json, then ask again".replace("{name}", made.name)
     )
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from deftx import datasets, published, reading
+from deftx import datasets, fetching, published, reading
 from deftx.config import Experiment
 from deftx.settings import File
 from deftx.errors import DeftxError
@@ -93,6 +93,12 @@ def files_of(dataset, lang) -> dict[str, tuple[File, ...]]:
 
 
 PINNED = {file.pin: file for file in raw_files() if file.pin}
+# Jobs elsewhere read these rules, too, but fetch nothing.
+if PINNED and workflow.is_main_process:
+    try:
+        fetching.check_mirror(Path(os.environ["DEFTX_MIRROR"]) if os.environ.get("DEFTX_MIRROR") else None)
+    except DeftxError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def splits_of(name: str, lang: str) -> list[str]:

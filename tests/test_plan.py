@@ -72,6 +72,16 @@ def test_downloads_are_those_no_mirror_holds(tmp_path: Path) -> None:
     assert "Not counted: 1 raw file whose pin states no size" in text
 
 
+def test_a_folder_is_not_to_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that is not there: nobody can download it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEFTX_BASE", raising=False)
+    made = plan(experiment(base={"model": "../models/typo"}), OUTPUT, None)
+    assert made.model is None
+    text = render(made, MACHINES["h200"])
+    assert "typo" not in text and "The shapes of the base model are not known" in text
+
+
 def test_disk_of_each_kind() -> None:
     parts = disk(plan(experiment(), OUTPUT, None))
     assert parts["deltas"] == 4 * BASE.total

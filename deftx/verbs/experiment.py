@@ -17,13 +17,14 @@ def plan(
     mirror: Mirror = None,
 ) -> None:
     """Say what a run will do: jobs, downloads, disk, hours. Nothing is run and no model is loaded."""
+    from deftx import fetching, plan_report, reading
     from deftx import plan as planning
-    from deftx import plan_report, reading
     from deftx.machines import MACHINES
 
     if gpu not in MACHINES:
         raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(MACHINES)}")
     experiment = reading.merged(config)
+    fetching.check_mirror(mirror)
     made = planning.plan(experiment, planning.dry_run(config), mirror)
     print(plan_report.render(made, MACHINES[gpu]))
 
