@@ -56,7 +56,8 @@ def read(path: Path) -> Any:
 def validate(content: Any, origin: str = "the configuration") -> Experiment:
     """Check a configuration that has been read already, as Snakemake does.
 
-    Keys come first: whether parts fit together shows once each of them is right.
+    What an overlay has set to null is taken out. Keys come first: whether parts fit together shows once each of them
+    is right.
 
     Raises:
         ConfigError: with every problem and where it stands, one a line.
@@ -64,7 +65,7 @@ def validate(content: Any, origin: str = "the configuration") -> Experiment:
     problems = list(_booleans(content))
     if not problems:
         try:
-            experiment = Experiment.model_validate(content)
+            experiment = Experiment.model_validate(_without_nulls(content))
         except ValidationError as error:
             problems = [_readable(e) for e in error.errors()]
         else:
@@ -72,6 +73,19 @@ def validate(content: Any, origin: str = "the configuration") -> Experiment:
             if not problems:
                 return experiment
     raise ConfigError("\n".join([f"{origin} cannot be used:", *(f"  {p}" for p in problems)]))
+
+
+NAMED = ("languages", "datasets", "tasks", "selections", "methods", "sweeps")
+"""Blocks whose keys are names given by the experiment."""
+
+
+def _without_nulls(content: Any) -> Any:
+    """The content without entries of named blocks that are null: an overlay adds to what it lies over, or takes out."""
+    if not isinstance(content, Mapping):
+        return content
+    blocks = {name: content[name] for name in NAMED if isinstance(content.get(name), Mapping)}
+    kept = {name: {k: v for k, v in block.items() if v is not None} for name, block in blocks.items()}
+    return {**content, **kept}
 
 
 def _readable(error: Any) -> str:

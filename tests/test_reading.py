@@ -23,6 +23,20 @@ def test_what_is_laid_over(tmp_path: Path) -> None:
         merged([below, tmp_path / "no.yaml"])
 
 
+def test_what_is_taken_out(tmp_path: Path) -> None:
+    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
+    below.write_text(yaml.safe_dump(changed("methods/other", {"task": "dense", "language": "none"})))
+    above.write_text("methods: {other: null}\n")
+    assert set(load(below).methods) == {"lt-sft", "other"}
+    assert set(merged([below, above]).methods) == {"lt-sft"}
+    above.write_text("datasets: {nusax: null}\nrecipe: null\n")
+    with pytest.raises(ConfigError, match="recipe: "):
+        merged([below, above])
+    above.write_text("datasets: {nusax: null}\n")
+    with pytest.raises(ConfigError, match="there is no dataset 'nusax'"):
+        merged([below, above])
+
+
 def test_a_key_that_stands_twice(tmp_path: Path) -> None:
     """Each file by itself: what lies over another repeats its keys."""
     text = yaml.safe_dump(EXPERIMENT)

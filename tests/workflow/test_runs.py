@@ -140,6 +140,20 @@ def test_a_key_that_stands_twice(project: Project) -> None:
         assert "the key name stands in line 1 already; keep one" in output
 
 
+def test_what_cannot_be_reached_is_asked_for_once(project: Project) -> None:
+    """Downloads go on by themselves where they break off; trying anew what is not there helps nobody."""
+    pin = "0" * 64
+    file = {"path": "there/text.txt", "url": "http://127.0.0.1:9/x", "sha256": pin}
+    project.configure(lambda config: config["languages"]["nolo"]["corpus"].update(files=[file]))
+    output = failed(project, f"results/pico/raw/{pin}/text.txt")
+    assert output.count(": fetch 127.0.0.1:9/there/text.txt") == 1
+    assert output.count("error: http://127.0.0.1:9/x cannot be reached") == 1
+    assert "Trying to restart" not in output
+    done = project.snakemake("--dry-run", DEFTX_MIRROR="no/folder")
+    assert done.returncode and "Traceback" not in done.stdout
+    assert done.stdout.count("there is no folder no/folder, which DEFTX_MIRROR names") == 1
+
+
 def test_figures_again_from_stored_results(project: Project) -> None:
     for path in (project.results / "deltas").rglob("*.safetensors"):
         path.unlink()
