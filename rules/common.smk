@@ -11,8 +11,9 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from deftx import datasets, fetching, published, reading
+from deftx import fetching, published, reading
 from deftx.config import Experiment
+from deftx.datasets import files_of
 from deftx.settings import File
 from deftx.errors import DeftxError
 from deftx.provenance import code_of, fingerprint
@@ -84,21 +85,20 @@ def raw_files():
                 yield from files
 
 
-def files_of(dataset, lang) -> dict[str, tuple[File, ...]]:
-    """The raw files of each split."""
-    try:
-        return datasets.files_of(dataset, lang)
-    except DeftxError as error:
-        raise WorkflowError(str(error)) from None
-
-
 PINNED = {file.pin: file for file in raw_files() if file.pin}
-# Jobs elsewhere read these rules, too, but fetch nothing.
-if PINNED and workflow.is_main_process:
+
+
+def check_mirror() -> None:
+    """Say at once, not in every `fetch`, that there is no such mirror."""
+    mirror = os.environ.get("DEFTX_MIRROR")
     try:
-        fetching.check_mirror(Path(os.environ["DEFTX_MIRROR"]) if os.environ.get("DEFTX_MIRROR") else None)
+        fetching.check_mirror(Path(mirror) if mirror else None)
     except DeftxError as error:
         raise WorkflowError(str(error)) from None
+
+
+if PINNED and workflow.is_main_process:  # jobs elsewhere read these rules, too, but fetch nothing
+    check_mirror()
 
 
 def splits_of(name: str, lang: str) -> list[str]:

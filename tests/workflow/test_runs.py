@@ -140,9 +140,9 @@ def test_a_key_that_stands_twice(project: Project) -> None:
         assert "the key name stands in line 1 already; keep one" in output
 
 
-def test_what_cannot_be_reached_is_asked_for_once(project: Project) -> None:
+def test_what_cannot_be_reached_is_asked_for_once(tmp_path: Path) -> None:
     """Downloads go on by themselves where they break off; trying anew what is not there helps nobody."""
-    pin = "0" * 64
+    project, pin = projects.create(tmp_path / "project"), hashlib.sha256().hexdigest()
     file = {"path": "there/text.txt", "url": "http://127.0.0.1:9/x", "sha256": pin}
     project.configure(lambda config: config["languages"]["nolo"]["corpus"].update(files=[file]))
     output = failed(project, f"results/pico/raw/{pin}/text.txt")
