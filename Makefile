@@ -1,6 +1,6 @@
 # make demo       the quickstart: install, train, evaluate, tables and figures
 # make nusax      NusaX for real: MIRROR=DIR (pinned files), BASE=DIR (local checkpoint)
-# make figures    tables and figures again from stored results; CONFIG=config/nusax-cpu.yaml for another experiment
+# make figures    tables, costs and figures again from stored results; CONFIG=config/nusax-cpu.yaml for another experiment
 # make test       every test
 # make bench      speed and memory of the engine against plain references (docs/performance.md)
 # make lint       ruff, snakefmt, snakemake --lint, mypy, generated files
@@ -43,7 +43,7 @@ nusax: $(READY)
 	@echo && cat results/nusax-cpu/tables/sentiment.md
 
 figures: $(READY)
-	snakemake --cores $(CORES) tables figures --allowed-rules tables figures overlap --forcerun tables figures --configfile $(CONFIG)
+	snakemake all --cores $(CORES) --allowed-rules all tables costs figures sweeps overlap --forcerun tables --configfile $(CONFIG)
 
 test: $(READY)
 	pytest -n 2

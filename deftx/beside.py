@@ -38,8 +38,8 @@ def rows(ours: Sequence[Mapping[str, Any]], published: Sequence[Compared]) -> li
     ]
 
 
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as one table, with sources below."""
+def markdown(rows: Sequence[Mapping[str, Any]], notes: Mapping[str, str]) -> str:
+    """Rows as one table; below it what else differs, by task, and sources."""
     lines = ["| task | language | method | ours | published | difference |", "|:--|:--|:--|--:|--:|--:|"]
     for row in rows:
         ours = f"{row['score']:.1f} [{row['low']:.1f}\N{EN DASH}{row['high']:.1f}]"
@@ -54,7 +54,8 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         "our scores are from, their signatures say (published.csv)."
     )
     sources = [f"{n}. {system}, {base}: {source}." for n, (system, base, source) in enumerate(_sources(rows), 1)]
-    return "\n".join([*lines, "", note, "", *sources, ""])
+    differing = [f"Not alike in {task}: {said}" for task, said in notes.items()]
+    return "\n".join([*lines, "", note, "", *(f"{line}\n" for line in differing), *sources, ""])
 
 
 def _sources(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:

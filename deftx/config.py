@@ -73,6 +73,8 @@ class Published(Strict):
     """A set of published scores, by its name in deftx/published.json."""
     methods: Annotated[dict[str, Name], Field(min_length=1)]
     """Our method by the system of the set."""
+    note: str | None = None
+    """In what the two differ, beside the method: a sentence below the table."""
 
 
 class TaskAdapterRecipe(TaskAdapter):
@@ -263,6 +265,19 @@ class Method(Strict):
         return self.language != "none" and not self.target_adaptation and not self.factored
 
 
+class Compare(Strict):
+    """Which methods stars, statements and gains of the report are about."""
+
+    reference: Name | None = None
+    """Method that every other is tested against: stars and statements. Without it `lt-sft`, where there is such a
+    method."""
+    proposed: Name | None = None
+    """Method that is tested against all others, for statements. Without it `deft-x`, where there is such a method."""
+    control: Name | None = None
+    """Method without a language module that gains are counted from. Without it `task-sft`, where there is such a
+    method."""
+
+
 class Seeds(Strict):
     """Seeds of the trainings, paired by position."""
 
@@ -346,10 +361,19 @@ class Experiment(Strict):
     """Ways to choose a mask, by name."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """Methods by name, in the order of tables and figures."""
+    compare: Compare = Compare()
+    """What the report compares."""
     sweeps: dict[Name, Sweep] = {}  # noqa: RUF012
     """Figures of the score against a knob, by name; with any, they take the place of the other figures."""
     seeds: Seeds = Seeds()
     """Seeds."""
+
+    @property
+    def compared(self) -> dict[str, str | None]:
+        """The methods that are compared, by their part in it."""
+        usual = {"reference": "lt-sft", "proposed": "deft-x", "control": "task-sft"}
+        named = {part: getattr(self.compare, part) or name for part, name in usual.items()}
+        return {part: name if name in self.methods else None for part, name in named.items()}
 
     def task_recipe(self, task: str) -> TaskRecipe:
         """How a task is trained."""

@@ -22,6 +22,7 @@ def problems(experiment: Experiment) -> Iterator[str]:
         yield from _of_method(f"methods.{name}", method, experiment)
     yield from _ambiguous_starts(experiment)
     yield from _of_sweeps(experiment)
+    yield from _of_compare(experiment)
     yield from _of_selections(experiment)
     for name, dataset in experiment.datasets.items():
         yield from _of_dataset(f"datasets.{name}", dataset, experiment)
@@ -67,6 +68,16 @@ def _ambiguous_starts(experiment: Experiment) -> Iterator[str]:
             if start in starts:
                 yield f"{module} and {starts[start]} would both be called {start} where a task starts from them; rename"
             starts[start] = module
+
+
+def _of_compare(experiment: Experiment) -> Iterator[str]:
+    """Methods that the report compares."""
+    for part, name in experiment.compare:
+        if name is not None and name not in experiment.methods:
+            yield f"compare.{part}: there is no method {name!r} (known: {_known(experiment.methods)})"
+    chosen = experiment.compared
+    if chosen["reference"] is not None and chosen["reference"] == chosen["proposed"]:
+        yield f"compare: reference and proposed are both {chosen['reference']}; name two methods"
 
 
 def _of_sweeps(experiment: Experiment) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 Parameters and bytes are of the modules that make up the model: what would have to be sent to somebody who has the
 base. Memory and time are of every training and mask they needed, the start of the task's training included; what
-several methods share is counted for each of them. Times and memory come from Snakemake's benchmark files and depend on
-the machine, so no other table holds them. Where a training was stopped and went on, the last part alone is timed.
+several methods share is counted for each of them. Memory is main memory: what a GPU holds is not measured. Times and
+memory come from Snakemake's benchmark files and depend on the machine, so no other table holds them. Where a training
+was stopped and went on, the last part alone is timed.
 """
 
 import json
@@ -108,7 +109,7 @@ def _number(value: Any) -> float:
 def markdown(table: pd.DataFrame) -> str:
     """The means over target languages."""
     lines = [
-        "| task | method | mean of targets | parameters | stored (MB) | peak memory (MB) | seconds | CPU seconds |",
+        "| task | method | mean of targets | parameters | stored (MB) | main memory (MB) | seconds | CPU seconds |",
         "|:--|:--|--:|--:|--:|--:|--:|--:|",
     ]
     for _, row in table[table["language"] == MEAN].iterrows():
@@ -122,7 +123,7 @@ def markdown(table: pd.DataFrame) -> str:
     note = (
         "Scores in percent with their 95 % bootstrap interval. Costs are those of the model of one language, mean over "
         "the targets, first seed. Parameters and storage are those of its task module (with head) and language module; "
-        "memory is that of the largest job, time that of all trainings and masks they needed, as if for this language "
-        "alone."
+        "main memory is that of the largest job (what a GPU holds is not measured), time that of all trainings and "
+        "masks they needed, as if for this language alone."
     )
     return "\n".join([*lines, "", note, ""])

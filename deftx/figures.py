@@ -25,7 +25,7 @@ def build(tables: Path, reports: Mapping[str, Path], overlaps: Mapping[str, Path
         save(scores(table), out / "scores")
         gain_table = read_table(tables / "gains.csv")
         if len(gain_table):
-            save(gains(gain_table), out / "gains")
+            save(gains(gain_table, list(table["method"].unique())), out / "gains")
         beside = read_table(tables / "published.csv")
         if len(beside):
             save(published(beside), out / "published")

@@ -19,6 +19,8 @@ class TaskPlan(BaseModel):
     metric: Metric = "macro_f1"
     published: tuple[Compared, ...] = ()
     """Published scores to set beside ours."""
+    note: str | None = None
+    """In what ours and the published scores differ, beside the method."""
 
 
 class Plan(BaseModel):

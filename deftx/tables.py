@@ -57,7 +57,7 @@ def build(results: Path, plan: Plan, out: Path) -> None:
     tables = {
         "scores": pd.DataFrame(scores),
         "seeds": pd.DataFrame(seeds),
-        "gains": pd.DataFrame(gains, columns=[*KEYS, "gain", "low", "high", "metric"]),
+        "gains": pd.DataFrame(gains, columns=[*KEYS, "gain", "low", "high", "metric", "over"]),
         "comparisons": pd.DataFrame(compared, columns=COMPARED),
         "published": pd.DataFrame(published, columns=beside.COLUMNS),
         "training": _training(results, plan.vectors),
@@ -65,7 +65,8 @@ def build(results: Path, plan: Plan, out: Path) -> None:
     for name, table in tables.items():
         texts[f"{name}.csv"] = table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     if published:
-        texts["published.md"] = beside.markdown(published)
+        notes = {name: task.note for name, task in plan.tasks.items() if task.note}
+        texts["published.md"] = beside.markdown(published, notes)
     for name, text in texts.items():
         write_text(out / name, text)
 
@@ -235,6 +236,7 @@ def _gains(name: str, task: TaskPlan, predictions: Predictions, plan: Plan) -> l
                     "low": low,
                     "high": high,
                     "metric": task.metric,
+                    "over": plan.methods[str(plan.control)],
                 }
             )
     return rows

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deftx.drawing import COLOURS, COLUMN
+from deftx.drawing import COLOURS, COLUMN, PAGE, in_lines
 
 KINDS = ("query", "key", "value", "attention out", "ffn in", "ffn out", "bias")
 
@@ -24,15 +24,16 @@ def spectra(reports: Mapping[str, Report]) -> Figure:
     """
     shown = {name: report for name, report in reports.items() if _has_spectra(report)}
     names = _one_selection(shown)
-    columns = min(3, max(1, len(names)))
+    columns = min(3 if len(names) <= 9 else 4, max(1, len(names)))
     lines = -(-max(1, len(names)) // columns)
-    figure = Figure(figsize=(1.15 * COLUMN / 2 * columns, 1.35 * lines + 0.45))
+    figure = Figure(figsize=(min(PAGE, 1.15 * COLUMN / 2 * columns), 1.35 * lines + 0.45))
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for axes, name in zip(grid.flat, names, strict=False):
         _spectrum(axes, shown[names[name]])
         axes.set_title(name.removeprefix("task:"), loc="left")
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
+    _label_bottoms(grid)
     figure.supxlabel("share of the matrix' rank that is kept", fontsize=7)
     figure.supylabel("share of squared singular values", fontsize=7)
     handles, labels = grid[0, 0].get_legend_handles_labels()
@@ -66,7 +67,7 @@ def density(reports: Mapping[str, Report]) -> Figure:
 
     The upper row is the mean over language masks, the lower one over task masks.
     """
-    selections = sorted({name.partition("/")[0] for name in reports}, key=lambda s: s != "lt-sft")
+    selections = sorted(dict.fromkeys(name.partition("/")[0] for name in reports), key=lambda s: s != "lt-sft")
     groups = {"language": _masks_of(reports, task=False), "task": _masks_of(reports, task=True)}
     groups = {kind: found for kind, found in groups.items() if found}
     maps = {
@@ -76,17 +77,19 @@ def density(reports: Mapping[str, Report]) -> Figure:
         if (some := [_densities(r) for name, r in found.items() if name.startswith(f"{s}/")])
     }
     layers = len(next(iter(maps.values()))) - 1
-    figure = Figure(figsize=(COLUMN * max(1.0, len(selections) / 2), (0.75 + 0.09 * layers) * len(groups) + 0.6))
-    grid = figure.subplots(len(groups), len(selections), squeeze=False, sharex=True, sharey=True)
-    for line, kind in enumerate(groups):
+    lines = [(kind, shown) for kind in groups for shown in in_lines(selections, int(2 * PAGE / COLUMN))]
+    columns = max(len(shown) for _, shown in lines)
+    gap = "\n" if max(map(len, selections)) > 9 else " "  # long names would run into the next panel's
+    figure = Figure(figsize=(COLUMN * max(1.0, columns / 2), (0.75 + 0.09 * layers) * len(lines) + 0.6))
+    grid = figure.subplots(len(lines), columns, squeeze=False, sharex=True, sharey=True)
+    for line, (kind, shown) in enumerate(lines):
         top = max(float(np.nanmax(maps[kind, s])) for s in selections if (kind, s) in maps)
-        for column, s in enumerate(selections):
-            axes = grid[line, column]
+        for axes, s in zip(grid[line], [*shown, *[""] * (columns - len(shown))], strict=True):
             if (kind, s) not in maps:
                 axes.set_visible(False)
                 continue
             image = axes.imshow(maps[kind, s], cmap="cividis", vmin=0, vmax=top, aspect="auto")
-            axes.set_title(f"{s}: {kind} vectors", loc="left")
+            axes.set_title(f"{s}:{gap}{kind} vectors", loc="left")
             axes.set_xticks(range(len(KINDS)), KINDS, rotation=45, ha="right", rotation_mode="anchor")
             step = max(1, layers // 6)
             axes.set_yticks([0, *range(1, layers + 1, step)], ["emb.", *map(str, range(1, layers + 1, step))])
@@ -96,6 +99,7 @@ def density(reports: Mapping[str, Report]) -> Figure:
         bar = figure.colorbar(image, ax=grid[line].tolist(), shrink=0.9, pad=0.01)
         bar.set_label("in the mask (%)")
     grid[0, 0].set_ylabel("layer")
+    _label_bottoms(grid)
     return figure
 
 
@@ -103,7 +107,7 @@ def overlap(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Heat maps by selection: Jaccard index of the masks, cosine of the vectors, between all vectors."""
     selections = sorted(tables, key=lambda s: s != "lt-sft")
     names = list(dict.fromkeys(name for s in selections for c in ("one", "other") for name in tables[s][c]))
-    side = COLUMN / 2 * max(1.0, len(names) / 7)
+    side = min(COLUMN / 2 * max(1.0, len(names) / 7), PAGE / 2 - 0.3)
     figure = Figure(figsize=(2 * side + 0.6, (side + 0.1) * len(selections)))
     grid = figure.subplots(len(selections), 2, squeeze=False, sharex=True, sharey=True)
     limits = {m: max(float(t[m].abs().max()) for t in tables.values()) or 1.0 for m in ("jaccard", "cosine")}
@@ -120,6 +124,13 @@ def overlap(tables: Mapping[str, pd.DataFrame]) -> Figure:
             axes.set_title(f"{selection}: {name}", loc="left", fontsize=6.5)
         figure.colorbar(image, ax=grid[:, column].tolist(), location="bottom", shrink=0.8, pad=0.02)
     return figure
+
+
+def _label_bottoms(grid: np.ndarray[Any, Any]) -> None:
+    """Numbers or names below the last panel of every column, where panels share an axis."""
+    for column in grid.T:
+        shown = [axes for axes in column if axes.get_visible()]
+        shown[-1].tick_params(labelbottom=True)
 
 
 def _square(table: pd.DataFrame, names: list[str], measure: str) -> np.ndarray[Any, Any]:

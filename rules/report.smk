@@ -102,7 +102,8 @@ rule figures:
             figure=[
                 "scores",
                 *(["published"] if PUBLISHED else []),
-                *(["gains", "spectra", "density", "overlap"] if WITH_LANGUAGES else []),
+                *(["gains"] if GAINS else []),
+                *(["spectra", "density", "overlap"] if WITH_LANGUAGES else []),
             ],
             form=["svg", "pdf", "png"],
         ),

@@ -57,7 +57,12 @@ def test_what_lies_outside_our_interval_is_marked() -> None:
     )
     assert [(row["language"], row["outside"]) for row in rows] == [("ace", False), ("ban", True), ("bjn", True)]
     assert [row["difference"] for row in rows] == pytest.approx([-1.7, -4.0, 7.8])
-    text = beside.markdown(rows).replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-")
+    text = (
+        beside.markdown(rows, {"sentiment": "other rows."}).replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-")
+    )
     assert "| sentiment | ban | LT-SFT | 78.0 [76.0-80.0] | 82.0 (1) | -4.0† |" in text
     assert "| -1.7 |" in text
-    assert "1. LT-SFT, released vectors, XLM-R base: composable-sft, MODELS.md" in text
+    assert (
+        "\n\nNot alike in sentiment: other rows.\n\n1. LT-SFT, released vectors, XLM-R base: composable-sft, MODELS.md"
+        in text
+    )

@@ -387,6 +387,7 @@ def test_the_large_paper_is_the_paper_with_another_base() -> None:
         "/base/revision",
         "/tasks/sentiment/published",
         "/tasks/nli/published/scores",
+        "/tasks/nli/published/note",  # no text of a target takes part in what is published on it
         *(f"/tasks/nli/published/methods/{system}" for system in ("mlm-zero-shot", "mad-x", "lt-sft", "deft-x")),
         *(
             f"/selections/{name}/k/{kind}"
@@ -456,3 +457,28 @@ def test_what_is_held_out_needs_a_validation_split() -> None:
     dataset = {"layout": "csv", "languages": ["ind"], "files": files, "drop_held_out": True}
     with pytest.raises(ConfigError, match=r"datasets\.smsa: drop_held_out needs a split valid in ind"):
         validate(changed("datasets/smsa", dataset))
+
+
+# What is compared
+
+
+def test_what_is_compared_by_default() -> None:
+    assert validate(EXPERIMENT).compared == {"reference": "lt-sft", "proposed": None, "control": None}
+
+
+def test_what_is_compared_may_have_other_names() -> None:
+    methods = {name: {"selection": "lt-sft"} for name in ("lt-sft", "plain", "mine")}
+    content = changed("methods", methods) | {"compare": {"reference": "plain", "proposed": "mine"}}
+    assert validate(content).compared == {"reference": "plain", "proposed": "mine", "control": None}
+
+
+@pytest.mark.parametrize(
+    ("compare", "message"),
+    [
+        ({"control": "deft-x"}, r"compare\.control: there is no method 'deft-x' \(known: lt-sft\)"),
+        ({"proposed": "lt-sft"}, r"compare: reference and proposed are both lt-sft; name two methods"),
+    ],
+)
+def test_what_cannot_be_compared(compare: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        validate(changed("compare", compare))

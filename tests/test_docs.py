@@ -2,30 +2,39 @@
 
 import csv
 import json
+import re
+import shlex
 from pathlib import Path
 
+import pytest
+from command import run
 from pydantic import TypeAdapter
 
-from deftx import tables
+from deftx import reading, tables
 from deftx.table_plan import Plan
 
 DOCS = Path(__file__).parent.parent / "docs"
 DATA = DOCS / "data/nusax-cpu"
+PAGES = {"nusax-cpu": "sentiment", "quickstart": "sentiment"}
 
 
-def test_the_nusax_page_shows_what_its_data_give(tmp_path: Path) -> None:
-    plan = TypeAdapter(Plan).validate_python(json.loads((DATA / "plan.json").read_text()))
-    tables.build(DATA, plan, tmp_path)
-    page = " ".join((DOCS / "nusax-cpu.md").read_text().split())
-    lines = [line for line in (tmp_path / "sentiment.md").read_text().splitlines() if line]
+@pytest.mark.parametrize(("experiment", "task"), PAGES.items())
+def test_a_page_shows_what_its_data_give(experiment: str, task: str, tmp_path: Path) -> None:
+    """Every line of the table, its note, its signature, and the statements, whatever their line breaks."""
+    data = DOCS / "data" / experiment
+    plan = TypeAdapter(Plan).validate_python(json.loads((data / "plan.json").read_text()))
+    tables.build(data, plan, tmp_path)
+    page = " ".join((DOCS / f"{experiment}.md").read_text().split())
+    lines = [line for line in (tmp_path / f"{task}.md").read_text().splitlines() if line]
     starts = [line[0] for line in lines]
-    assert starts.count("|") == 2 + len(plan.methods) and starts.count("-") == 5
+    assert starts.count("|") == 2 + len(plan.methods) and starts.count("-") >= 5
     for line in lines:
         assert line in page
 
 
-def test_the_signatures_of_the_nusax_page_say_what_its_score_files_hold() -> None:
-    for path in (DATA / "scores").rglob("*.json"):
+@pytest.mark.parametrize("experiment", PAGES)
+def test_signatures_say_what_their_score_files_hold(experiment: str) -> None:
+    for path in (DOCS / "data" / experiment / "scores").rglob("*.json"):
         scores = json.loads(path.read_text())
         fields = dict(part.split(":") for part in scores["signature"].split("|")[1:])
         assert fields["base"] == scores["base"][:8] and fields["data"] == scores["dataset"][:8]
@@ -61,3 +70,57 @@ def test_the_page_of_ablations_shows_what_its_data_hold() -> None:
 def _rows_of(method: str) -> list[dict[str, str]]:
     with (DOCS / "data/ablations/scores.csv").open() as file:
         return [row for row in csv.DictReader(file) if row["method"] == method]
+
+
+# Figures, and what they are drawn from
+
+
+@pytest.mark.parametrize(
+    ("page", "drawn"),
+    [
+        ("quickstart", {name: f"quickstart-{name}" for name in ("scores", "gains", "spectra", "density", "overlap")}),
+        ("ablations", {"sweeps": "quickstart-ablations"}),
+    ],
+    ids=["quickstart", "ablations"],
+)
+def test_the_commands_of_a_page_draw_its_figures(
+    page: str, drawn: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    for command in commands(page):
+        run(*(word.replace("DIR", str(tmp_path)) for word in command))
+    for name, stored in drawn.items():
+        assert words_of(tmp_path / f"{name}.svg") == words_of(DOCS / f"figures/{stored}.svg")
+        assert f"figures/{stored}.svg" in (DOCS / f"{page}.md").read_text() + (DOCS.parent / "README.md").read_text()
+    if page == "quickstart":
+        readme = (DOCS.parent / "README.md").read_text()
+        for line in plain_table(tmp_path / "scores.csv"):
+            assert line in readme
+
+
+def commands(page: str) -> list[list[str]]:
+    """The words after `deftx` in the commands of a page, `$(cat FILE)` filled in as a shell does."""
+    found = re.findall(r"^    deftx (.*)$", (DOCS / f"{page}.md").read_text(), re.MULTILINE)
+    quoted = [re.sub(r'"\$\(cat (\S+)\)"', lambda m: shlex.quote(Path(m[1]).read_text()), line) for line in found]
+    return [shlex.split(re.sub(r"\$\(cat (\S+)\)", lambda m: Path(m[1]).read_text(), line)) for line in quoted]
+
+
+def words_of(figure: Path) -> list[str]:
+    """All that is written in a figure."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", figure.read_text())
+
+
+def plain_table(scores: Path) -> list[str]:
+    """Scores without intervals, methods in lines."""
+    with scores.open() as file:
+        rows = list(csv.DictReader(file))
+    cells: dict[str, list[str]] = {}
+    for row in rows:
+        cells.setdefault(row["title"], []).append(f"{float(row['score']):.1f}")
+    return [f"| {title} | {' | '.join(some)} |" for title, some in cells.items()]
+
+
+def test_the_stored_sweeps_are_those_of_the_configuration() -> None:
+    stored = json.loads((DOCS / "data/ablations/sweeps.json").read_text())
+    sweeps = reading.load(DOCS.parent / "config/ablations.yaml").sweeps
+    assert stored == {name: sweep.model_dump(mode="json") for name, sweep in sweeps.items()}

@@ -1,17 +1,25 @@
-"""Figures: every one the inputs allow is written in three formats."""
+"""Figures: every one the inputs allow is written in three formats, and methods can be told apart in it."""
 
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import pytest
 import vectors
+import yaml
+from matplotlib.figure import Figure
 
 import results
-from deftx import figures, overlap, sft, tables
+from deftx import drawing, figures, overlap, sft, tables
+from deftx.looks import MARKERS, METHOD_COLOURS
+from deftx.looks import looks as looks_of
 from deftx.masks import build
 from deftx.settings import Denoising, Rank, VarianceRank
 from deftx.table_plan import Plan
 
+PAPER: Any = yaml.safe_load((Path(__file__).parents[1] / "config/paper.yaml").read_text())
 NAMES = ("density", "gains", "overlap", "scores", "spectra")
 LAYERS = {
     "embeddings.word_embeddings.weight": [20, 8],
@@ -86,3 +94,133 @@ def test_figures_of_the_tables_alone(tmp_path: Path) -> None:
     assert [path.name for path in written] == ["scores.pdf", "scores.png", "scores.svg"]
     starts = [path.read_bytes()[:5] for path in written]
     assert starts[0] == b"%PDF-" and starts[1] == b"\x89PNG\r" and starts[2] == b"<?xml"
+
+
+def test_the_same_bytes_each_time(tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        table = grid(("a", "b"), 2)
+        table.assign(gain=1.0).to_csv(tmp_path / "scores.csv", index=False)
+        for name in ("gains", "published"):
+            table.head(0).to_csv(tmp_path / f"{name}.csv", index=False)
+        figures.build(tmp_path, {}, {}, tmp_path / folder)
+    one, other = ({p.name: p.read_bytes() for p in (tmp_path / f).iterdir()} for f in ("one", "other"))
+    assert one == other
+
+
+# Many methods
+
+
+def grid(methods: tuple[str, ...], languages: int, titles: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A row for every method in every language and on the mean."""
+    rows: list[dict[str, Any]] = [
+        {"task": "nli", "method": method, "title": title, "language": code, "name": code, "score": 50.0, "gain": 1.0,
+         "low": 49.0, "high": 51.0, "metric": "accuracy", "over": "nothing"}
+        for method, title in zip(methods, titles or methods, strict=True)
+        for code in (*(f"l{n}" for n in range(languages)), "mean")
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("count", [4, 10, 13, 40])
+def test_every_method_has_a_look_of_its_own(count: int) -> None:
+    looks = list(looks_of(f"method {n}" for n in range(count)).values())
+    assert len({(look.face, look.hatch) for look in looks}) == count, "bars"
+    assert len({(look.colour, bool(look.hatch), look.marker) for look in looks[:20]}) == min(count, 20), "points"
+
+
+def test_related_methods_have_one_colour() -> None:
+    looks = looks_of(PAPER["methods"])
+    assert looks["deft-x"].colour == looks["deft-x-uniform"].colour
+    assert (looks["deft-x"].hatch, looks["deft-x-uniform"].hatch) == ("", "//////")
+    others = [look.colour for name, look in looks.items() if name != "deft-x-uniform"]
+    assert len(set(others)) == len(others)
+
+
+# What eyes without red cones, and eyes without green cones, see of a colour (Machado, Oliveira & Fernandes 2009), in
+# linear RGB.
+SEEN = {
+    "all": np.eye(3),
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+}
+
+
+def lab(colour: str, eyes: str) -> Any:
+    """A colour in CIELAB, as such eyes see it."""
+    code = np.array([int(colour[n : n + 2], 16) for n in (1, 3, 5)]) / 255
+    linear = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(to_xyz @ np.clip(SEEN[eyes] @ linear, 0, 1) / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eyes", SEEN)
+def test_colours_of_methods_differ_for_all_eyes(eyes: str) -> None:
+    seen = [lab(colour, eyes) for colour in (*METHOD_COLOURS, "#FFFFFF")]
+    apart = [np.linalg.norm(one - other) for n, one in enumerate(seen) for other in seen[:n]]
+    assert min(apart) > 18  # about 2 can just be told apart side by side
+
+
+def test_bars_of_the_paper_have_colours_of_their_own() -> None:
+    axes = figures.scores(grid(tuple(PAPER["methods"]), 10)).axes
+    assert len(axes) == 2, "languages in two lines"
+    ticks = [label.get_text() for one in axes for label in one.get_xticklabels()]
+    assert ticks == [*(f"l{n}" for n in range(10)), "mean of\ntargets"]
+    for one in axes:
+        colours = [bar.patches[0].get_facecolor() for bar in one.containers if hasattr(bar, "patches")]
+        assert len(set(colours)) == len(colours) == len(PAPER["methods"])
+
+
+@pytest.mark.parametrize("count", [2, 4, 10, 25])
+def test_gains_stand_nearer_to_their_own_language_than_to_the_next(count: int) -> None:
+    methods = tuple(f"method {n}" for n in range(count))
+    axes = figures.gains(grid(methods, 2), methods).axes[0]
+    points = [line.get_ydata() for line in axes.get_lines() if line.get_marker() in MARKERS]
+    assert len(points) == count
+    first, second, mean = (np.array([place[n] for place in points]) for n in range(3))
+    assert np.ptp(first) < (second - first).min() and second.max() < mean.min()
+
+
+def test_a_method_looks_alike_in_scores_and_gains() -> None:
+    """The control has no gains, and the others keep their looks."""
+    methods = tuple(PAPER["methods"])
+    table = grid(methods, 2)
+    drawn = figures.gains(table[table["method"] != "task-sft"], methods).axes[0].get_legend_handles_labels()
+    colours = {label: handle[0].get_color() for handle, label in zip(*drawn, strict=True)}
+    assert "task-sft" not in colours
+    assert colours == {name: look.colour for name, look in looks_of(methods).items() if name in colours}
+
+
+@pytest.mark.parametrize("count", [3, 4, 10, 13])
+def test_no_legend_is_cut_off(count: int) -> None:
+    methods = tuple(f"m{n}" for n in range(count))
+    table = grid(methods, 4, tuple(f"a method with a title of its own, {n}" for n in range(count)))
+    with mpl.rc_context(figures.STYLE):
+        for figure in (figures.scores(table), figures.gains(table, methods)):
+            inside(figure)
+
+
+def inside(figure: Figure) -> None:
+    """The legend lies within the figure."""
+    figure.draw_without_rendering()
+    width, height = figure.bbox.size
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+
+
+def test_figures_of_many_languages_fit_a_page() -> None:
+    names = [f"l{n}" for n in range(20)]
+    pairs = [{"one": a, "other": b, "jaccard": 0.1, "cosine": 0.2} for n, a in enumerate(names) for b in names[:n]]
+    seen = {"entries": 64, "chosen": 6, "singular_values": [2.0, 1.0], "rank": 1}
+    report = {"encoder.layer.0.attention.self.query.weight": seen}
+    reports = {f"{s}/{name}": report for s in ("b", "a", "lt-sft", "c", "d") for name in names}
+    drawn = [
+        figures.scores(grid(tuple(PAPER["methods"]), 20)),
+        figures.overlap({s: pd.DataFrame(pairs) for s in ("lt-sft", "deft-x")}),
+        figures.spectra(reports),
+        figures.density(reports),
+    ]
+    assert all(figure.get_figwidth() <= drawing.PAGE for figure in drawn)
+    titles = [axes.get_title(loc="left") for axes in drawn[-1].axes if axes.get_visible()]
+    assert [title.partition(":")[0] for title in titles if title] == ["lt-sft", "b", "a", "c", "d"]

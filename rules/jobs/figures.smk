@@ -2,6 +2,8 @@
 
 SEED = EXPERIMENT.seeds.task[0]  # figures that show single vectors show those of the first seed
 LANGUAGE_SEED = EXPERIMENT.seeds.language_seed(SEED)
+# Whether there are gains over a control.
+GAINS = EXPERIMENT.compared["control"] is not None and len(EXPERIMENT.methods) > 1
 # Selections that have language vectors.
 WITH_LANGUAGES = sorted({m.selection for m in EXPERIMENT.methods.values() if m.language == "sft"})
 

@@ -67,6 +67,7 @@ def plan() -> dict:
                 "scored": scored(task),
                 "metric": task.metric,
                 "published": published_beside(task),
+                "note": task.published.note if task.published else None,
             }
             for name, task in EXPERIMENT.tasks.items()
         },
@@ -78,7 +79,5 @@ def plan() -> dict:
             method: {name: found for name, task in EXPERIMENT.tasks.items() if (found := languages_lacking(m, task))}
             for method, m in methods.items()
         },
-        "reference": "lt-sft" if "lt-sft" in methods else None,
-        "proposed": "deft-x" if "deft-x" in methods else None,
-        "control": "task-sft" if "task-sft" in methods else None,
+        **EXPERIMENT.compared,
     }

@@ -244,6 +244,12 @@ def test_published_scores_set_beside(project: Project) -> None:
     assert project.planned() == set()
 
 
+def test_other_methods_compared(project: Project) -> None:
+    compare = {"reference": "full-ft", "proposed": "lt-sft", "control": "full-ft"}
+    project.configure(lambda config: config.update(compare=compare))
+    assert project.planned() == REPORT
+
+
 def test_titles_changed(project: Project) -> None:
     project.configure(lambda config: config["methods"]["deft-x"].update(title="DeFT-X"))
     assert project.planned() == REPORT

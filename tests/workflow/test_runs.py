@@ -3,12 +3,13 @@
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import project as projects
 import pytest
 from project import Project, each, kill_when
-from test_reruns import OVERLAPS, REPORT, Config, make_figures, of_language
+from test_reruns import OVERLAPS, REPORT, Config, delete_deltas, make_figures, of_language
 
 VARYING = {"logs", "benchmarks", "figures"}
 """Folders that hold times, or pictures."""
@@ -162,6 +163,26 @@ def test_figures_again_from_stored_results(project: Project) -> None:
     project.run(*make_figures())
     assert (project.results / "figures/scores.png").is_file()
     assert digests(project) == before
+
+
+def test_figures_of_a_sweep_from_stored_results(project: Project) -> None:
+    """Rule `all` decides what is drawn; costs are tabulated anew as well."""
+    delete_deltas(project)
+    sweep = {"title": "masks", "at": ["plain", "denoised"], "series": {"A": ["lt-sft", "deft-x"]}}
+    project.configure(lambda config: config.update(sweeps={"masks": sweep}))
+    shutil.rmtree(project.results / "figures")
+    (project.results / "tables/costs.md").unlink()
+    project.run(*make_figures())
+    assert {path.stem for path in (project.results / "figures").iterdir()} == {"sweeps"}
+    assert (project.results / "tables/costs.md").is_file()
+
+
+def test_without_a_control_there_are_no_gains(project: Project) -> None:
+    project.configure(lambda config: config["methods"].pop("task-sft"))
+    shutil.rmtree(project.results / "figures")
+    project.run()
+    drawn = {path.stem for path in (project.results / "figures").iterdir()}
+    assert drawn == {"scores", "spectra", "density", "overlap"}
 
 
 def test_a_dry_run_tells_as_much_as_a_summary(project: Project) -> None:
