@@ -3,9 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 from matplotlib.colors import to_rgb
 
 from deftx.drawing import COLOURS
@@ -21,9 +19,9 @@ SHADES = ((0.0, ""), (0.5, "//////"), (0.75, "......"), (0.25, "xxxxxx"))
 class Look:
     """How a method is drawn, the same in every figure."""
 
-    colour: Any
+    colour: str
     """Of lines and edges."""
-    face: Any
+    face: tuple[float, ...]
     """Of bars."""
     hatch: str
     marker: str
@@ -34,18 +32,20 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
     """A look for each method, by its place; related methods have one colour in several shades.
 
     Methods are related where the name of one begins with another's and a hyphen, as `deft-x` and `deft-x-uniform`. Up
-    to 40 unrelated ones differ from one another; from the eleventh on two share a colour.
+    to 40 differ from one another: a colour that all four shades are taken of gives way to the next.
     """
     methods = list(methods)
-    heads = {m: next((h for h in methods if m.startswith(f"{h}-")), m) for m in methods}
-    places = {head: n for n, head in enumerate(dict.fromkeys(heads.values()))}
+    places: dict[str, int] = {}
     used: Counter[int] = Counter()
     found = {}
     for n, method in enumerate(methods):
-        place = places[heads[method]] % len(METHOD_COLOURS)
+        head = next((other for other in methods if method.startswith(f"{other}-")), method)
+        place = places.get(head)
+        if place is None or used[place] == len(SHADES):
+            place = min(range(len(METHOD_COLOURS)), key=lambda p: used[p])
+        places.setdefault(head, place)
         white, hatch = SHADES[used[place] % len(SHADES)]
         used[place] += 1
-        colour = np.array(to_rgb(METHOD_COLOURS[place]))
-        face = tuple((white + (1 - white) * colour).tolist())
+        face = tuple(white + (1 - white) * part for part in to_rgb(METHOD_COLOURS[place]))
         found[method] = Look(METHOD_COLOURS[place], face, hatch, MARKERS[n % len(MARKERS)])
     return found

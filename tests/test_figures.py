@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import vectors
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import results
@@ -77,10 +79,11 @@ def test_published_scores_are_drawn_where_there_are_any(tmp_path: Path) -> None:
     plan = results.plan(("src", "one"), [0], control=None)
     scores = {"one": 1.0, "mean": 2.0}
     system = {"method": "lt-sft", "title": "LT-SFT", "base": "X", "source": "a paper", "scores": scores}
-    plan["tasks"]["mood"]["published"] = [system]
+    plan["tasks"]["mood"] |= {"published": [system], "note": "the data are others."}
     tables.build(tmp_path, Plan.model_validate(plan), tmp_path / "tables")
     figures.build(tmp_path / "tables", {}, {}, tmp_path / "figures")
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"scores", "published"}
+    assert "Not alike in mood: the data are others." in (tmp_path / "tables" / "published.md").read_text()
     axes = figures.published(pd.read_csv(tmp_path / "tables" / "published.csv")).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["LT-SFT: one", "LT-SFT: mean"]
     drawn = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
@@ -121,11 +124,12 @@ def grid(methods: tuple[str, ...], languages: int, titles: tuple[str, ...] = ())
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize("count", [4, 10, 13, 40])
-def test_every_method_has_a_look_of_its_own(count: int) -> None:
-    looks = list(looks_of(f"method {n}" for n in range(count)).values())
-    assert len({(look.face, look.hatch) for look in looks}) == count, "bars"
-    assert len({(look.colour, bool(look.hatch), look.marker) for look in looks[:20]}) == min(count, 20), "points"
+@given(st.lists(st.from_regex(r"\A[ab](-[ab]){0,4}\Z"), unique=True, max_size=40))
+def test_every_method_has_a_look_of_its_own(methods: list[str]) -> None:
+    """However many of them are related."""
+    looks = list(looks_of(methods).values())
+    assert len({(look.face, look.hatch) for look in looks}) == len(methods), "bars"
+    assert len({(look.colour, bool(look.hatch), look.marker) for look in looks[:10]}) == len(methods[:10]), "points"
 
 
 def test_related_methods_have_one_colour() -> None:
