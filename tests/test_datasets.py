@@ -151,11 +151,28 @@ NLI = Layout("premise", "hypothesis")
 
 
 def test_parquet_with_named_classes(tmp_path: Path) -> None:
-    names = {"label": {"names": ["entailment", "neutral"], "_type": "ClassLabel"}, "tree": {"_type": "Value"}}
+    text = {"dtype": "string", "_type": "Value"}
+    names = {"label": {"names": ["entailment", "neutral"], "_type": "ClassLabel"}, "tree": text}
     assert read(parquet(tmp_path / "t.parquet", PAIRS, names), NLI, {}) == [
         {"id": "0", "text": "a b", "pair": "d", "label": "neutral"},
         {"id": "1", "text": "c", "pair": "e", "label": "entailment"},
     ]
+
+
+def test_parquet_as_the_hub_writes_it(tmp_path: Path) -> None:
+    """A row without a label has -1 there."""
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    text, label = Value("string"), ClassLabel(names=["entailment", "neutral"])
+    features = Features({"premise": text, "hypothesis": text, "label": label, "tree": text})
+    Dataset.from_dict({**PAIRS, "label": [1, -1]}, features).to_parquet(tmp_path / "t.parquet")
+    assert [row["label"] for row in read(tmp_path / "t.parquet", NLI, {})] == ["neutral", "-1"]
+
+
+def test_unknown_features_are_refused(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "t.parquet", PAIRS, {"label": {"_type": "Hologram"}})
+    with pytest.raises(SourceError, match=r"(?s)t\.parquet: the features in its schema .*Hologram"):
+        read(path, NLI, {})
 
 
 def test_parquet_without_names(tmp_path: Path) -> None:
