@@ -31,7 +31,14 @@ min_version("9.20")
 
 
 include: "rules/common.smk"
-include: "rules/jobs.smk"
+include: "rules/jobs/corpora.smk"
+include: "rules/jobs/datasets.smk"
+include: "rules/jobs/base.smk"
+include: "rules/jobs/compose.smk"
+include: "rules/jobs/evaluate.smk"
+include: "rules/jobs/tables.smk"
+include: "rules/jobs/figures.smk"
+include: "rules/jobs/costs.smk"
 include: "rules/corpora.smk"
 include: "rules/datasets.smk"
 include: "rules/base.smk"

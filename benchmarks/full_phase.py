@@ -20,10 +20,10 @@ from accelerate import Accelerator
 from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.sparse_phase import batch_of, loss_of, model_of
 from deftx.gradients import summed_gradients
+from deftx.lessons import freeze_output
 from deftx.loop import wants_bf16
 from deftx.optim import all_entries, clip, parameters_of
 from deftx.settings import Training
-from deftx.training import freeze_output
 
 USED_SHARE = 0.08  # 20,000 of 250,002
 STEPS = 5

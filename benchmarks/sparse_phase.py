@@ -24,11 +24,11 @@ from transformers import XLMRobertaForMaskedLM, XLMRobertaForSequenceClassificat
 
 from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.models import configuration
+from deftx.lessons import freeze_output
 from deftx.loop import wants_bf16
 from deftx.objectives import Batch, MaskedLM
 from deftx.optim import clip, masked_entries, parameters_of
 from deftx.settings import Training
-from deftx.training import freeze_output
 
 BATCH, LENGTH, SHARE, STEPS = 8, 128, 0.05, 5
 Loss = Callable[[nn.Module, Batch], Tensor]

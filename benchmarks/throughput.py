@@ -21,11 +21,11 @@ from transformers import XLMRobertaForMaskedLM
 
 from benchmarks.measure import Row, child, emit, say
 from benchmarks.models import configuration
+from deftx.lessons import freeze_output
 from deftx.loop import _Run, wants_bf16
 from deftx.objectives import MaskedLM
 from deftx.optim import all_entries, parameters_of
 from deftx.settings import LanguageTraining, Phase
-from deftx.training import freeze_output
 
 BATCH, LENGTH, STEPS = 8, 128, 8
 PHASE = Phase(max_steps=STEPS + 1, batch_size=BATCH, learning_rate=1e-4)

@@ -1,73 +1,59 @@
 """Training of adapters: the encoder stays, and a language's or a task's adapter moves (MAD-X, Pfeiffer et al. 2020).
 
 A language adapter learns masked-LM on the language's text, a task adapter its task on top of the source language's
-adapter, which stays as well (sections 3.2.1 and 3.2.2). What is not about adapters is `deftx.frozen_training`.
+adapter, which stays as well (sections 3.2.1 and 3.2.2).
 """
-
-from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
-from deftx import adapters, frozen_training
-from deftx import base as base_model
+from deftx import adapters, training
 from deftx.errors import VectorError
 from deftx.loop import Record
 from deftx.module_files import check_base
+from deftx.optim import AllEntries
 from deftx.provenance import code_of
-from deftx.settings import LanguageAdapter, LanguageTraining, TaskAdapter, TaskTraining
-from deftx.training import Job
+from deftx.settings import LanguageAdapter, TaskAdapter
+from deftx.training import Arrays, Job, arrays
 
 
-def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining, sizes: LanguageAdapter) -> Record:
-    """Masked-LM training of a language adapter; of the recipe, text, masking, clipping and precision count.
-
-    Raises:
-        VectorError: a start is given, though a language adapter has none.
-        CorpusError: the text is shorter than one block.
-        ConfigError, BaseModelError: the sizes or adapters as such do not fit the base model.
-        DeltaError: training diverged, or the disk has no room for its checkpoints.
-        StoppedError: SIGTERM came; the checkpoint is saved.
-    """
-    if job.start is not None:
-        raise VectorError(f"{job.start}: a language adapter starts from the base model; leave out --start")
-    description = base_model.read(job.base)
-    shape = adapters.shape_of(description, sizes.reduction, sizes.invertible_reduction, 0)
-    return _train(job, frozen_training.of_language(job, description, train, valid, recipe), shape)
-
-
-def train_task(
-    job: Job, train: Path, valid: Path, labels: Sequence[str], recipe: TaskTraining, sizes: TaskAdapter
-) -> Record:
-    """Training of a task adapter on the language adapter `job.start`, or without one on the bare encoder.
+def train(job: Job, sizes: LanguageAdapter | TaskAdapter) -> Record:
+    """Train a language adapter, or a task adapter on the language adapter `job.start` or on the bare encoder.
 
     Raises:
-        DatasetError: a label is none of `labels`.
-        VectorError: the start is no language adapter of this base model.
+        VectorError: the start is no language adapter of this base model, or a language adapter is given one.
         ConfigError, BaseModelError: the sizes or adapters as such do not fit the base model.
-        DeltaError: training diverged, or the disk has no room for its checkpoints.
-        StoppedError: SIGTERM came; the checkpoint is saved.
+        And what `deftx.training` raises.
     """
-    description = base_model.read(job.base)
-    shape = adapters.shape_of(description, sizes.reduction, None, int(sizes.leave_out_last))
-    return _train(job, frozen_training.of_task(job, description, train, valid, labels, recipe), shape)
-
-
-def _train(job: Job, lesson: frozen_training.Lesson, shape: adapters.Shape) -> Record:
-    below = [_language_adapter(job.start, lesson.description)] if job.start else []
-    head = frozen_training.freeze(lesson)
+    shape, below = _shape(job, sizes), _below(job)
+    model, objective = training.begin(job)
+    head = training.freeze(job, model)
     torch.manual_seed(job.seed)
     adapter = adapters.Adapter(shape)
-    adapters.insert(lesson.model, [*below, adapter])
-    metadata = adapters.Metadata(shape=shape, **frozen_training.origin(job, lesson))
-    code = code_of("deftx.adapter_training")
-    return frozen_training.train(job, lesson, dict(adapter.named_parameters()), head, metadata, code)
+    adapters.insert(model, [module.to(model.device) for module in (*below, adapter)])
+    entries = AllEntries(dict(adapter.named_parameters()), head)
+    metadata = adapters.Metadata(shape=shape, role=job.lesson.role, **training.origin(job))
+
+    def save(task_head: Arrays) -> None:
+        adapters.save(adapters.Stored(metadata, arrays(entries.base), task_head), job.out)
+
+    code = {"code": code_of("deftx.adapter_training")}
+    return training.train(job, model, objective, entries, metadata, code, save)
 
 
-def _language_adapter(path: Path, description: base_model.Description) -> adapters.Adapter:
-    """The adapter a task's is stacked on."""
-    stored = adapters.load(path)
-    check_base(stored, description, path)
+def _shape(job: Job, sizes: LanguageAdapter | TaskAdapter) -> adapters.Shape:
+    if isinstance(sizes, LanguageAdapter):
+        return adapters.shape_of(job.base, sizes.reduction, sizes.invertible_reduction, 0)
+    return adapters.shape_of(job.base, sizes.reduction, None, int(sizes.leave_out_last))
+
+
+def _below(job: Job) -> list[adapters.Adapter]:
+    """The adapter a task's is stacked on, if there is one."""
+    if job.start is None:
+        return []
+    if job.lesson.role == "language":
+        raise VectorError(f"{job.start}: a language adapter starts from the base model; leave out --start")
+    stored = adapters.load(job.start)
+    check_base(stored, job.base, job.start)
     if stored.metadata.role != "language":
-        raise VectorError(f"{path} is the adapter of a task; give --start that of the source language")
-    return adapters.module_of(stored)
+        raise VectorError(f"{job.start} is the adapter of a task; give --start that of the source language")
+    return [adapters.module_of(stored)]

@@ -7,7 +7,7 @@ different precision or folders have one hash when their weights are equal.
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,11 @@ def read(path: Path) -> Description:
 def where(model: str) -> str:
     """Where a named model lies: the environment variable DEFTX_BASE goes before its name."""
     return os.environ.get("DEFTX_BASE") or model
+
+
+def is_path(model: str) -> bool:
+    """Whether the name of a model can only be a folder's, and none of the hub."""
+    return model.startswith((".", "/", "~")) or model == os.environ.get("DEFTX_BASE")
 
 
 def describe(model: str | None, revision: str | None, location: str, out: Path) -> Description:
@@ -195,13 +200,19 @@ def _explained(location: str) -> "Iterator[None]":
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    if Path(location).is_dir() and not (Path(location) / "config.json").is_file():
+    is_folder = Path(location).is_dir()
+    if is_path(location) and not is_folder:
+        key = "DEFTX_BASE" if location == os.environ.get("DEFTX_BASE") else "base.model"
+        home = "; ~ does not stand for the home folder there" if location.startswith("~") else ""
+        raise BaseModelError(f"there is no folder {location}. Correct {key}{home}")
+    if is_folder and not (Path(location) / "config.json").is_file():
         raise BaseModelError(
             f"{location} holds no config.json, so it is not a model folder. Name the folder with config.json, "
             "tokenizer.json and model.safetensors"
         )
     try:
-        yield
+        with nullcontext() if is_folder else hub.settled():
+            yield
     except (OSError, ValueError, KeyError) as error:
         problem = hub.reason(error) or hub.first_line(error)
         raise BaseModelError(

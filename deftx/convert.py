@@ -12,6 +12,7 @@ before anything is called.
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -129,7 +130,9 @@ def _unpickled(path: Path) -> dict[str, Any]:
     import torch
 
     _check_archive(path)
-    with torch.serialization.safe_globals(_numpy_integers()):
+    with torch.serialization.safe_globals(_numpy_integers()), warnings.catch_warnings():
+        # Of a protocol that is not its own torch warns; what it does not know of it is an error below.
+        warnings.filterwarnings("ignore", "Detected pickle protocol")
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:

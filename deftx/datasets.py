@@ -71,14 +71,24 @@ def layout_of(dataset: DatasetSettings, path: str) -> Layout:
     return Layout(dataset.text, dataset.pair, dataset.label, delimiter=delimiter_of(path))
 
 
-def read_all(paths: Iterable[Path], dataset: DatasetSettings) -> list[Row]:
-    """Rows of the raw files of a split, one file after the other; where rows have no id, they are numbered through."""
+def read_all(paths: Iterable[Path], dataset: DatasetSettings, labels: Sequence[str]) -> list[Row]:
+    """Rows of the raw files of a split, one file after the other; where rows have no id, they are numbered through.
+
+    Raises:
+        DatasetError: a file is no dataset, or a label is none of `labels`.
+    """
     rows: list[Row] = []
     for path in paths:
         layout = layout_of(dataset, path.name)
         new = read(path, layout, dataset.labels)
+        check_labels(new, labels, path)
         rows += new if layout.id else [row | {"id": str(number)} for number, row in enumerate(new, start=len(rows))]
     return rows
+
+
+def texts_of(paths: Iterable[Path], dataset: DatasetSettings) -> list[str]:
+    """Texts of raw files, whatever their labels."""
+    return [row["text"] for path in paths for row in read(path, layout_of(dataset, path.name), dataset.labels)]
 
 
 def read(path: Path, layout: Layout, labels: dict[str, str]) -> list[Row]:
@@ -205,48 +215,49 @@ def _by_hash(row: Row) -> bytes:
     return hashlib.sha256(f"{row['text']}\t{row['id']}".encode()).digest()
 
 
-def check_labels(rows: Iterable[Row], labels: Sequence[str], path: Path) -> None:
-    """Check that a dataset belongs to a task.
+def check_labels(rows: Iterable[Row], labels: Sequence[str], origin: Path | str) -> None:
+    """Check that rows belong to a task.
 
+    Args:
+        origin: where the rows come from, for the message.
     Raises:
-        DatasetError: a label is none of `labels`.
+        DatasetError: a label is none of `labels`; with the first row that has it.
     """
-    unknown = sorted({row["label"] for row in rows} - set(labels))
-    if unknown:
-        raise DatasetError(
-            f"{path}: unknown label {unknown[0]!r}; the task's labels are {', '.join(labels)}. "
-            "Rename labels with the dataset's key `labels`"
-        )
+    for number, row in enumerate(rows, start=1):
+        if row["label"] not in labels:
+            raise DatasetError(
+                f"{origin}, row {number}: unknown label {row['label']!r}; the task's labels are {', '.join(labels)}. "
+                "Rename it with the dataset's key `labels`, or add it to the task's; if the task is to do without "
+                "that class, take its rows out of a copy of the file"
+            )
 
 
-def require_labels(rows: Iterable[Row], labels: Sequence[str], path: Path) -> None:
-    """Check that a task can be learned from rows.
+def require_labels(rows: Sequence[Row], labels: Sequence[str], origin: str) -> None:
+    """Check that a task can be learned from rows, or scored on them: a class without rows has no F1.
 
+    Args:
+        origin: as in `check_labels`.
     Raises:
-        DatasetError: one of `labels` does not occur.
+        DatasetError: there is no row, or one of `labels` does not occur.
     """
+    if not rows:
+        raise DatasetError(f"{origin}: no row is left; drop less")
     missing = [label for label in labels if label not in {row["label"] for row in rows}]
     if missing:
         raise DatasetError(
-            f"{path}: no row has the label {missing[0]!r}, so it cannot be learned, but the task has it "
-            f"({', '.join(labels)}). Source and target need the same labels: take another source, or rename labels "
-            "with the dataset's key `labels`"
+            f"{origin}: no row has the label {missing[0]!r}, so it can be neither learned nor scored, but the task "
+            f"has it ({', '.join(labels)}). Source and targets need the same labels: rename them with the dataset's "
+            "key `labels`, take another dataset, or take the label from the task's"
         )
 
 
 def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path, held_out: int = 0) -> dict[str, Any]:
-    """Write rows to the CSV file `out`, and statistics beside it as JSON; returns the statistics.
+    """Write rows, at least one, to the CSV file `out`, and statistics beside it as JSON; returns the statistics.
 
     Args:
         dropped: rows that went as near copies of another dataset's.
         held_out: rows that went because the validation split holds them.
-
-    Raises:
-        DatasetError: a label is none of `labels`, or no row is left.
     """
-    check_labels(rows, labels, out)
-    if not rows:
-        raise DatasetError(f"{out}: no row is left; drop less")
     counts = {label: sum(row["label"] == label for row in rows) for label in labels}
     statistics = {"rows": len(rows), "dropped_near_copies": dropped, "dropped_held_out": held_out, "labels": counts}
     stream = io.StringIO()

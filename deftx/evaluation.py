@@ -16,6 +16,7 @@ from deftx.datasets import Row, check_labels
 from deftx.datasets import load as load_rows
 from deftx.errors import VectorError
 from deftx.files import write_json, write_text
+from deftx.metrics import score
 from deftx.objectives import probabilities, tokenise
 from deftx.provenance import threads, versions
 from deftx.settings import Metric
@@ -86,16 +87,20 @@ def evaluate(
 
 
 def measures(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-    """Macro-F1, accuracy, scores by class and confusion matrix (rows: gold), in percent where they are rates."""
+    """Macro-F1, accuracy, scores by class and confusion matrix (rows: gold), in percent where they are rates.
+
+    Macro-F1 and accuracy are those of `deftx.metrics`, as in tables.
+    """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     precision, recall, f1, support = precision_recall_fscore_support(
         gold, predicted, labels=list(labels), zero_division=0
     )
+    coded = [np.array([labels.index(label) for label in some]) for some in (gold, predicted)]
     return {
         "n": len(gold),
-        "macro_f1": 100 * float(np.mean(f1)),
-        "accuracy": 100 * float(np.mean(np.asarray(gold) == np.asarray(predicted))),
+        "macro_f1": score("macro_f1", *coded),
+        "accuracy": score("accuracy", *coded),
         "classes": {
             label: {
                 "precision": 100 * float(precision[i]),

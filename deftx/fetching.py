@@ -2,12 +2,14 @@
 
 A mirror is a folder that holds files as `<repository name>/<path in the repository>`, gzipped or not;
 it is looked in first, so that a machine without internet needs no change of the configuration.
-A download that breaks off goes on where it was: what has come lies beside the result as `.{name}.part`.
+A download that breaks off goes on where it was, at once and in the next run: what has come lies beside the result as
+`.{name}.part`.
 """
 
 import gzip
 import http.client
 import shutil
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,14 +24,17 @@ from deftx.sources import sha256_of
 
 CHUNK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
+TRIES = 3  # to go on where a download broke off, in a row that bring nothing
+PAUSE = 1.0  # seconds before each
 
 
 def fetch(file: File, out: Path, mirror: Path | None) -> None:
     """Put a pinned file at `out`, from the mirror if it holds it, else from the network.
 
     Raises:
-        SourceError: it is in neither, or its content is not what was pinned.
+        SourceError: it is in neither, its content is not what was pinned, or there is no such mirror.
     """
+    check_mirror(mirror)
     local = in_mirror(file, mirror) if mirror else None
     if local:
         with publish(out) as temporary:
@@ -55,6 +60,16 @@ def fetch(file: File, out: Path, mirror: Path | None) -> None:
             part.rename(temporary)
 
 
+def check_mirror(mirror: Path | None) -> None:
+    """Check that a mirror, where one is named, is a folder.
+
+    Raises:
+        SourceError: it is none.
+    """
+    if mirror and not mirror.is_dir():
+        raise SourceError(f"there is no folder {mirror}, which DEFTX_MIRROR names. Correct it, or unset it")
+
+
 def in_mirror(file: File, mirror: Path) -> Path | None:
     """Where the mirror holds a file, or None."""
     origin = file.repository or file.hub
@@ -73,6 +88,12 @@ def address(file: File) -> str:
     if file.hub:
         return f"https://huggingface.co/datasets/{file.hub}/resolve/{file.commit}/{path}"
     return str(file.url)
+
+
+def place(file: File) -> str:
+    """Where a pinned file comes from, for people: its repository and path."""
+    origin = file.repository or file.hub or urllib.parse.urlsplit(file.url or "").netloc
+    return f"{origin}/{file.path}".lstrip("/")
 
 
 def verify(file: File, path: Path, origin: str) -> None:
@@ -111,33 +132,51 @@ def _way_out(file: File, mirror: Path | None) -> str:
 
 
 def _download(file: File, part: Path, mirror: Path | None) -> None:
+    """Fetch what `part` still lacks of the file, and go on where that breaks off, for as long as anything comes."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    broken, fruitless = False, 0
+    while True:
+        before = _size(part)
+        try:
+            return _go_on(file, part)
+        except urllib.error.HTTPError as error:
+            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and before:
+                return  # nothing is left to fetch; the verification says whether it is the file
+            reason: object = error.reason
+            final = True
+        except (urllib.error.URLError, ValueError) as error:  # no connection: final, unless there was one
+            reason = getattr(error, "reason", error)
+            final = not broken
+        except (http.client.HTTPException, OSError) as error:
+            reason = error
+            broken, final = True, False
+        fruitless = 0 if _size(part) > before else fruitless + 1
+        if final or fruitless == TRIES:
+            raise SourceError(f"{address(file)} cannot be reached ({reason}). {_way_out(file, mirror)}")
+        time.sleep(PAUSE)
+
+
+def _go_on(file: File, part: Path) -> None:
     """Fetch what `part` still lacks of the file; all of it where the server gives no parts."""
     from tqdm import tqdm
 
-    part.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        have = part.stat().st_size if part.is_file() else 0
-        request = urllib.request.Request(address(file), headers={"Range": f"bytes={have}-"} if have else {})
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-            goes_on = response.status == http.client.PARTIAL_CONTENT
-            have = have if goes_on else 0
-            rest = response.headers.get("Content-Length")
-            total = have + int(rest) if rest else None
-            with (
-                part.open("ab" if goes_on else "wb") as out,
-                tqdm(
-                    total=total, initial=have, unit="B", unit_scale=True, desc=Path(file.path).name, disable=None
-                ) as bar,
-            ):
-                while chunk := response.read(CHUNK):
-                    out.write(chunk)
-                    bar.update(len(chunk))
-        if total is not None and part.stat().st_size < total:
-            raise OSError(f"it broke off after {part.stat().st_size} of {total} bytes; the next try goes on there")
-    except urllib.error.HTTPError as error:
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and part.stat().st_size:
-            return  # nothing is left to fetch; the verification says whether it is the file
-        raise SourceError(f"{address(file)} cannot be reached ({error.reason}). {_way_out(file, mirror)}") from None
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise SourceError(f"{address(file)} cannot be reached ({reason}). {_way_out(file, mirror)}") from None
+    have = _size(part)
+    request = urllib.request.Request(address(file), headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        goes_on = response.status == http.client.PARTIAL_CONTENT
+        have = have if goes_on else 0
+        rest = response.headers.get("Content-Length")
+        total = have + int(rest) if rest else None
+        with (
+            part.open("ab" if goes_on else "wb") as out,
+            tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=Path(file.path).name, disable=None) as bar,
+        ):
+            while chunk := response.read(CHUNK):
+                out.write(chunk)
+                bar.update(len(chunk))
+    if total is not None and _size(part) < total:
+        raise OSError(f"it broke off after {_size(part)} of {total} bytes; the next run goes on there")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

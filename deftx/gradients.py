@@ -10,8 +10,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deftx import sft, training
 from deftx.lookups import TouchedRows
+from deftx.loop import Record
 from deftx.optim import Parameters
+from deftx.provenance import code_of
+from deftx.training import Arrays, Job, arrays
+
+
+def train(job: Job) -> Record:
+    """Train the head, and leave the sums of the encoder's gradients in the form of a delta.
+
+    Raises:
+        VectorError: the start does not fit the base model.
+        And what `deftx.training` raises.
+    """
+    model, objective = training.begin(job)
+    entries = summed_gradients(model, training.at_start(job, model), objective.pieces())
+    shapes = {name: job.base.shapes[name] for name in entries.base}
+    metadata = sft.Metadata(kind="gradient", shapes=shapes, **training.origin(job))
+
+    def save(task_head: Arrays) -> None:
+        sums = arrays(entries.difference())
+        sft.save(sft.Vector(metadata, dense=sums, head=task_head, rows=arrays(entries.rows)), job.out)
+
+    code = {"code": code_of("deftx.gradients")}
+    return training.train(job, model, objective, entries, metadata, code, save)
 
 
 class SummedGradients:

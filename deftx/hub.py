@@ -1,12 +1,20 @@
 """The Hugging Face hub: a file of a dataset at a commit, and what to say when the hub refuses."""
 
 import hashlib
+import http.client
 import re
 import shutil
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from deftx.errors import SourceError
+
+PATIENCE = 10  # seconds for the hub to answer at all
 
 
 def fetch(repository: str, commit: str, path: str, out: Path, way_out: str) -> None:
@@ -22,7 +30,8 @@ def fetch(repository: str, commit: str, path: str, out: Path, way_out: str) -> N
     from huggingface_hub import hf_hub_download
 
     try:
-        cached = Path(hf_hub_download(repository, path, repo_type="dataset", revision=commit))
+        with settled():
+            cached = Path(hf_hub_download(repository, path, repo_type="dataset", revision=commit))
     except (OSError, ValueError) as error:
         problem = reason(error) or first_line(error)
         if problem == UNREACHABLE:
@@ -35,6 +44,38 @@ def fetch(repository: str, commit: str, path: str, out: Path, way_out: str) -> N
             f"{cached} is not what the hub states for {repository}/{path}; delete it, and it is fetched again"
         )
     shutil.copyfile(cached, out)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Inside, it is settled whether the hub can be reached: if not, its library looks in its cache alone.
+
+    By itself the library tries six times for every file, with a pause and a line after each; neither is wanted.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _answers(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+@cache
+def _answers(endpoint: str) -> bool:
+    """Whether anything answers there, be it a refusal; asked once in a process."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=PATIENCE).close()
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # the library has certificates of its own
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
 
 
 UNREACHABLE = "the hub cannot be reached, and its cache does not hold it"

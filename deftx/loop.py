@@ -1,6 +1,7 @@
-"""The training loop, the same for full and for sparse fine-tuning, on either objective.
+"""The training loop, the same whatever moves, on either objective.
 
-It knows no files but its checkpoint; what is trained, and what is left of it, is the business of `deftx.training`.
+It knows no files but its checkpoint; what is learned is the business of `deftx.lessons`, what moves and what is left of
+it that of `deftx.full_training` and its like.
 """
 
 import hashlib

@@ -2,72 +2,51 @@
 
 A language's LoRA learns masked-LM on the language's text, a task's its task. peft puts the factors into the model: A
 begins with Kaiming's uniform values, which depend on the seed alone, and B with zeros, so that training begins with
-what the encoder computes. What is not about LoRA is `deftx.frozen_training`.
+what the encoder computes.
 """
 
-from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from deftx import base as base_model
-from deftx import frozen_training, lora
+from deftx import lora, training
 from deftx.errors import VectorError
 from deftx.loop import Record
+from deftx.optim import AllEntries
 from deftx.provenance import code_of
-from deftx.settings import LanguageTraining, Lora, TaskTraining
-from deftx.training import Job
+from deftx.settings import Lora
+from deftx.training import Arrays, Job, arrays
 
 NAME = "module"  # of the only one that peft has in the model
 
 
-def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining, sizes: Lora) -> Record:
-    """Masked-LM training of a language's LoRA; of the recipe, text, masking, clipping and precision count.
+def train(job: Job, sizes: Lora) -> Record:
+    """Train a language's LoRA from the base, or a task's from the base or from the base plus the LoRA `job.start`.
 
     Raises:
-        VectorError: a start is given, though a language's LoRA has none.
-        CorpusError: the text is shorter than one block.
+        VectorError: the start is not the LoRA of a language for this base model, or a language's LoRA is given one.
         ConfigError: the sizes do not fit the base model.
-        DeltaError: training diverged, or the disk has no room for its checkpoints.
-        StoppedError: SIGTERM came; the checkpoint is saved.
+        And what `deftx.training` raises.
     """
-    if job.start is not None:
-        raise VectorError(f"{job.start}: a language's LoRA starts from the base model; leave out --start")
-    description = base_model.read(job.base)
-    shape = lora.shape_of(description, sizes)
-    return _train(job, frozen_training.of_language(job, description, train, valid, recipe), shape)
-
-
-def train_task(job: Job, train: Path, valid: Path, labels: Sequence[str], recipe: TaskTraining, sizes: Lora) -> Record:
-    """Training of a task's LoRA from the base, or from the base plus the language's LoRA `job.start`.
-
-    Raises:
-        DatasetError: a label is none of `labels`.
-        VectorError: the start is not the LoRA of a language for this base model.
-        ConfigError: the sizes do not fit the base model.
-        DeltaError: training diverged, or the disk has no room for its checkpoints.
-        StoppedError: SIGTERM came; the checkpoint is saved.
-    """
-    description = base_model.read(job.base)
-    shape = lora.shape_of(description, sizes)
-    return _train(job, frozen_training.of_task(job, description, train, valid, labels, recipe), shape)
-
-
-def _train(job: Job, lesson: frozen_training.Lesson, shape: lora.Shape) -> Record:
-    if job.start:
-        _add_start(job.start, lesson)
-    head = frozen_training.freeze(lesson)
+    shape, below = lora.shape_of(job.base, sizes), _below(job)
+    model, objective = training.begin(job)
+    lora.apply(model, job.base, below)
+    head = training.freeze(job, model)
     torch.manual_seed(job.seed)
-    factors = insert(lesson.model, shape)
+    entries = AllEntries(insert(model, shape), head)
     for parameter in head.values():
         parameter.requires_grad_(True)  # peft freezes all that it finds beside its own, such as a new pooler
-    origin = frozen_training.origin(job, lesson)
+    origin = training.origin(job)
     origin["versions"] |= {"peft": metadata.version("peft")}
-    described = lora.Metadata(shape=shape, **origin)
-    return frozen_training.train(job, lesson, factors, head, described, code_of("deftx.lora_training"))
+    described = lora.Metadata(shape=shape, role=job.lesson.role, **origin)
+
+    def save(task_head: Arrays) -> None:
+        lora.save(lora.Stored(described, arrays(entries.base), task_head), job.out)
+
+    code = {"code": code_of("deftx.lora_training")}
+    return training.train(job, model, objective, entries, described, code, save)
 
 
 def insert(model: Any, shape: lora.Shape) -> dict[str, nn.Parameter]:
@@ -85,10 +64,14 @@ def insert(model: Any, shape: lora.Shape) -> dict[str, nn.Parameter]:
     }
 
 
-def _add_start(path: Path, lesson: frozen_training.Lesson) -> None:
-    """Add the language's LoRA a task's is trained on top of."""
-    start = lora.load(path)
-    lora.check([(path, start, 1.0)], lesson.description)
-    if start.metadata.role != "language":
-        raise VectorError(f"{path} is the LoRA of a task; give --start that of the source language")
-    lora.apply(lesson.model, lesson.description, [(start, 1.0)])
+def _below(job: Job) -> list[tuple[lora.Stored, float]]:
+    """The language's LoRA a task's is trained on top of, if there is one."""
+    if job.start is None:
+        return []
+    if job.lesson.role == "language":
+        raise VectorError(f"{job.start}: a language's LoRA starts from the base model; leave out --start")
+    stored = lora.load(job.start)
+    lora.check([(job.start, stored, 1.0)], job.base)
+    if stored.metadata.role != "language":
+        raise VectorError(f"{job.start} is the LoRA of a task; give --start that of the source language")
+    return [(stored, 1.0)]

@@ -28,6 +28,9 @@ WRAPPED = "deftx sums the gradients of several processes itself; do not wrap the
 class Entries(Protocol):
     """The entries one training phase moves."""
 
+    head: dict[str, nn.Parameter]
+    """What the base does not have, by the model's names; it moves in full."""
+
     def leaves(self) -> dict[str, nn.Parameter]:
         """The tensors the optimizer updates, by a stable name."""
 
@@ -193,6 +196,11 @@ def parameters_of(model: Any, base: Mapping[str, nn.Parameter], recipe: Training
         parameter.requires_grad_(name in maskable)
     lookup = word_lookup(model)
     return Parameters(maskable, head, next((n for n, p in maskable.items() if lookup and p is lookup.weight), None))
+
+
+def pull_of(model: nn.Module, recipe: Training) -> float:
+    """Strength of the pull towards the start per entry: it counts all parameters of a model that is still whole."""
+    return recipe.l1 / sum(parameter.numel() for parameter in model.parameters())
 
 
 def all_entries(model: Any, parameters: Parameters, pieces: Tensor) -> AllEntries:

@@ -4,7 +4,6 @@ import csv
 import gzip
 import hashlib
 import io
-import json
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -94,14 +93,23 @@ def read_column(path: Path, column: str) -> Iterator[str]:
 def read_parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[dict[str, str | None]]]:
     """Column names of a Parquet file, and its rows with the columns in `wanted` alone, cells as text.
 
-    Numbers of classes become their names where the file states them (the hub's files do, as JSON in their schema).
+    Numbers of classes become their names where the file states them, as the hub's files do (`datasets.ClassLabel`).
 
     Raises:
-        SourceError: not a Parquet file.
+        SourceError: not a Parquet file, or one whose features are unknown.
     """
+    from datasets import ClassLabel, Features
+
     file = _parquet(path)
     names = file.schema_arrow.names
-    classes = _classes(file.schema_arrow.metadata or {})
+    try:
+        features = Features.from_arrow_schema(file.schema_arrow)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise SourceError(
+            f"{path}: the features in its schema are none that this version of datasets knows ({error}); "
+            "take a revision of the file it knows, or upgrade datasets"
+        ) from None
+    classes = {name: feature for name, feature in features.items() if isinstance(feature, ClassLabel)}
     table = file.read(columns=[name for name in names if name in wanted])
     return names, [{n: _cell(value, classes.get(n)) for n, value in raw.items()} for raw in table.to_pylist()]
 
@@ -116,13 +124,8 @@ def _parquet(path: Path) -> Any:
         raise SourceError(f"{path} is not a Parquet file ({str(error).splitlines()[0]}); fetch it again") from None
 
 
-def _classes(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
-    """Names of the classes of the columns that hold class numbers."""
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    return {name: f["names"] for name, f in features.items() if isinstance(f, dict) and f.get("_type") == "ClassLabel"}
-
-
-def _cell(value: Any, classes: list[str] | None) -> str | None:
-    if classes is not None and isinstance(value, int) and 0 <= value < len(classes):
-        return classes[value]
+def _cell(value: Any, classes: Any) -> str | None:
+    """A cell as text; a number outside the classes (-1: no label) stays a number."""
+    if classes is not None and isinstance(value, int) and 0 <= value < classes.num_classes:
+        return str(classes.int2str(value))
     return None if value is None else str(value)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from deftx.metrics import FROM_COUNTS, Counts, score
+from deftx.metrics import Labels as Labels
 
 RESAMPLES = 2000
 SWAPS = 10_000  # more than resamples: a correction over ten languages looks at p-values near 0.005
@@ -18,46 +20,18 @@ BATCH = 250
 SEED = 20_250_521
 CONFIDENCE = 0.95
 
-Labels = NDArray[np.int64]
-Counts = NDArray[np.float64]
-
 
 def macro_f1(gold: Labels, predicted: Labels) -> float:
-    """Macro-F1 in percent over the classes that occur in `gold`.
-
-    Equals scikit-learn's `f1_score(average="macro", zero_division=0)` over all classes of the task, given that
-    each of them occurs in the gold labels.
-    """
-    return float(_macro_f1(_confusion(gold, predicted), np.unique(gold)))
+    """Macro-F1 in percent over the classes that occur in `gold`."""
+    return score("macro_f1", gold, predicted)
 
 
 def accuracy(gold: Labels, predicted: Labels) -> float:
     """Accuracy in percent."""
-    return float(_accuracy(_confusion(gold, predicted), np.unique(gold)))
+    return score("accuracy", gold, predicted)
 
 
 METRICS = {"macro_f1": macro_f1, "accuracy": accuracy}
-
-
-def _macro_f1(counts: Counts, occurring: Labels) -> Counts:
-    """Macro-F1 of confusion matrices (... x classes x classes) over the classes that occur."""
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    size = counts.sum(-1) + counts.sum(-2)
-    f1 = 2 * hits / np.maximum(size, 1)
-    return 100 * f1[..., occurring].mean(-1)
-
-
-def _accuracy(counts: Counts, _: Labels) -> Counts:
-    return 100 * (np.trace(counts, axis1=-2, axis2=-1) / counts.sum((-1, -2)))
-
-
-FROM_COUNTS = {"macro_f1": _macro_f1, "accuracy": _accuracy}
-
-
-def _confusion(gold: Labels, predicted: Labels) -> Counts:
-    """Confusion matrix, gold in lines."""
-    classes = int(max(gold.max(), predicted.max())) + 1
-    return np.bincount(gold * classes + predicted, minlength=classes**2).reshape(classes, classes).astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Sweeps: the score against each knob, methods that differ in one thing side by side.
 
 Drawn from the table of scores alone: the mean over the targets with its bootstrap interval, in the style of
-`deftx.figures`.
+`deftx.drawing`.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from deftx.drawing import COLOURS, COLUMN, MEAN, METRIC_NAMES, STYLE, read_table, save
 from deftx.errors import DatasetError
-from deftx.figures import COLOURS, COLUMN, MEAN, METRIC_NAMES, STYLE, save
 from deftx.settings import Sweep
 
 PANELS = 3  # beside one another
@@ -32,7 +32,7 @@ def build(scores: Path, sweeps: Mapping[str, Sweep], out: Path) -> None:
     Raises:
         DatasetError: the table has no score of a method that a sweep names.
     """
-    table = pd.read_csv(scores, keep_default_na=False, na_values=[""])  # "nan" is the code of a language, Min Nan
+    table = read_table(scores)
     means = table[table["language"] == MEAN]
     for name, sweep in sweeps.items():
         for method in (*sweep.beside, *(m for methods in sweep.series.values() for m in methods)):

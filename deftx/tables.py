@@ -8,64 +8,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from deftx import beside, comparisons, statistics
-from deftx.comparisons import LEVEL, MEAN, Comparison
+from deftx.comparisons import MEAN, Comparison
 from deftx.errors import DatasetError
 from deftx.files import write_text
-from deftx.published import Compared
-from deftx.settings import Metric
 from deftx.signatures import pooled
+from deftx.table_plan import Plan, TaskPlan
+from deftx.table_text import LACKING, latex, markdown
 
-LACKING = "no language vector"
-METRIC_NAMES = {"macro_f1": "Macro-F1", "accuracy": "Accuracy"}
 Predictions = dict[str, dict[str, statistics.Trial]]
 """By method and language."""
 Signatures = dict[str, dict[str, list[str]]]
 """By method and language, one for each seed."""
 Comparisons = dict[tuple[str, str], dict[str, Comparison]]
 """By pair of methods and language."""
-
-
-class TaskPlan(BaseModel):
-    """What is tabulated of one task."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    labels: tuple[str, ...]
-    source: str
-    targets: tuple[str, ...]
-    scored: tuple[str, ...]
-    """Languages with scores: the targets, and the source where the test set has it."""
-    metric: Metric = "macro_f1"
-    published: tuple[Compared, ...] = ()
-    """Published scores to set beside ours."""
-    note: str | None = None
-    """In what ours and the published scores differ, beside the method."""
-
-
-class Plan(BaseModel):
-    """What is tabulated."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tasks: dict[str, TaskPlan]
-    methods: dict[str, str]
-    """Titles by method."""
-    languages: dict[str, str]
-    """Names by language."""
-    seeds: tuple[int, ...]
-    lacking: dict[str, dict[str, tuple[str, ...]]] = {}
-    """Languages scored without a vector, by method that adds one and task: there is no text of them."""
-    vectors: tuple[str, ...] = ()
-    """Trained deltas and SFTs, as their files' names below the results without the ending."""
-    reference: str | None = None
-    """Method the others are tested against."""
-    proposed: str | None = None
-    """Method that is tested against all others."""
-    control: str | None = None
-    """Method without language vector that gains are counted from."""
 
 
 def build(results: Path, plan: Plan, out: Path) -> None:
@@ -283,95 +240,6 @@ def _gains(name: str, task: TaskPlan, predictions: Predictions, plan: Plan) -> l
                 }
             )
     return rows
-
-
-def markdown(table: pd.DataFrame, task: TaskPlan, plan: Plan, statements: Sequence[str] = ()) -> str:
-    """Methods in rows, languages in columns; score ± sd over seeds, interval, star where the corrected p < 0.05.
-
-    Below it what the numbers are, their signature, and the statements, one a line.
-    """
-    columns = [c for c in (task.source, *task.targets, MEAN) if c in set(table["language"])]
-    titles = [_heading(c, task, plan) for c in columns]
-    lines = [
-        f"| method | {' | '.join(titles)} |",
-        f"|:--|{'--:|' * len(columns)}",
-    ]
-    for method, title in plan.methods.items():
-        cells = [_cell(_row(table, method, c), " ", "±", "\N{EN DASH}") for c in columns]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    lines += ["", _note(table, task, plan), "", f"Signature: `{pooled(table['signature'])}`"]
-    lines += ["", *(f"- {said}." for said in statements)] if statements else []
-    return "\n".join(lines) + "\n"
-
-
-def latex(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
-    """The same table for LaTeX; needs the package booktabs."""
-    columns = [c for c in (task.source, *task.targets, MEAN) if c in set(table["language"])]
-    best = {c: table[table["language"] == c]["score"].max() for c in columns}
-    body = []
-    for method, title in plan.methods.items():
-        cells = []
-        for column in columns:
-            row = _row(table, method, column)
-            cell = _cell(row, " ", r"{\scriptsize$\pm$}", "--", interval=False)
-            cells.append(rf"\textbf{{{cell}}}" if row["score"] == best[column] else cell)
-        body.append(rf"{_escaped(title)} & {' & '.join(cells)} \\")
-    titles = " & ".join(_escaped(_heading(c, task, plan)) for c in columns)
-    return "\n".join(
-        [
-            f"% {_note(table, task, plan)}",
-            f"% Signature: {pooled(table['signature'])}",
-            rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
-            r"\toprule",
-            rf"Method & {titles} \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
-    )
-
-
-def _row(table: pd.DataFrame, method: str, language: str) -> Any:
-    return table[(table["method"] == method) & (table["language"] == language)].iloc[0]
-
-
-def _heading(column: str, task: TaskPlan, plan: Plan) -> str:
-    if column == MEAN:
-        return "mean of targets"
-    name = plan.languages.get(column, column)
-    return f"{name} (source)" if column == task.source else name
-
-
-def _cell(row: Any, gap: str, plus_minus: str, dash: str, interval: bool = True) -> str:
-    spread = f" {plus_minus} {row['sd']:.1f}" if row["seeds"] > 1 else ""
-    star = ("*" if row["p_holm"] < LEVEL else "") + ("\N{DAGGER}" if row["note"] == LACKING else "")
-    limits = f"{gap}[{row['low']:.1f}{dash}{row['high']:.1f}]" if interval else ""
-    return f"{row['score']:.1f}{star}{spread}{limits}"
-
-
-def _note(table: pd.DataFrame, task: TaskPlan, plan: Plan) -> str:
-    seeds, counts = int(table["seeds"].max()), table.loc[table["language"] != MEAN, "items"]
-    items = " to ".join(str(n) for n in sorted({int(counts.min()), int(counts.max())}))
-    spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
-    name = METRIC_NAMES[task.metric]
-    test = (
-        f" *: differs from {plan.methods[plan.reference]}, paired permutation test, p < {LEVEL} after Holm's "
-        "correction over the target languages (the source and the mean are one test each)."
-        if plan.reference in plan.methods
-        else ""
-    )
-    lacking = (
-        f" \N{DAGGER}: {LACKING}, as there is no text of the language." if (table["note"] == LACKING).any() else ""
-    )
-    return (
-        f"{name} in percent, {spread}; in brackets the 95 % bootstrap interval over {items} test items.{test}{lacking}"
-    )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", r"\&").replace("_", r"\_").replace("%", r"\%").replace("#", r"\#")
 
 
 def _training(results: Path, vectors: Sequence[str]) -> pd.DataFrame:

@@ -1,204 +1,140 @@
-"""Training stages: full fine-tuning leaves a delta, sparse fine-tuning a sparse vector.
+"""Training: what is the same whatever is learned (`deftx.lessons`) and whatever moves.
 
-Full fine-tuning takes theta_start to theta_1 and leaves delta = theta_1 - theta_start; with a mask, training
-starts again at theta_start, moves the masked entries only, and leaves the sparse vector phi
-(Ansell et al. 2022, section 3.1; Simon & Jyothi 2025, section 3.2). A task's head restarts from the same
-seeded values in both phases and is stored in full; a masked-LM head is trained and thrown away.
+What moves, and what is left of it, is one module each: `full_training`, `sparse_training`, `gradients`,
+`adapter_training`, `lora_training`. A task's head restarts from the same seeded values in each and is stored in full;
+a masked-LM head is trained and thrown away.
 """
 
 import shutil
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from deftx import base as base_model
 from deftx import checkpoints, sft
 from deftx.algebra import add
-from deftx.datasets import check_labels
-from deftx.datasets import load as load_rows
-from deftx.errors import DeltaError, VectorError
+from deftx.errors import DeltaError
 from deftx.files import write_json
-from deftx.gradients import SummedGradients, summed_gradients
-from deftx.loop import Record, fit, processes, wants_bf16
-from deftx.objectives import Classification, MaskedLM, Objective
-from deftx.optim import AllEntries, MaskedEntries, all_entries, masked_entries, parameters_of
-from deftx.provenance import code_of, threads, versions
-from deftx.settings import LanguageTraining, Phase, TaskTraining, Training
+from deftx.lessons import Lesson
+from deftx.loop import Record, fit, processes
+from deftx.objectives import Objective
+from deftx.optim import Entries, Parameters, parameters_of
+from deftx.provenance import threads, versions
+from deftx.settings import Phase
 from deftx.sources import sha256_of
-from deftx.tokens import cached
+
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Job:
     """What all trainings are told."""
 
-    base: Path
-    """base.json"""
+    lesson: Lesson
+    base: base_model.Description
     phase: Phase
     seed: int
     out: Path
-    """The delta or SFT to write."""
-    mask: Path | None = None
-    """A mask makes it sparse fine-tuning."""
+    """The file to write."""
     start: Path | None = None
-    """A vector to add to the base before training begins (source adaptation)."""
-    gradients: bool = False
-    """The encoder stays, and its gradients are added up (`deftx.gradients`)."""
-
-    @property
-    def kind(self) -> sft.Kind:
-        """What the job leaves."""
-        return "gradient" if self.gradients else "sft" if self.mask else "delta"
+    """What is added to the base before training begins (source adaptation): a vector, or a module of the same kind."""
 
 
-def train_language(job: Job, train: Path, valid: Path, recipe: LanguageTraining) -> Record:
-    """Masked-LM training on a corpus.
+def begin(job: Job) -> tuple[Any, Objective]:
+    """The base model with the lesson's head, on the device that computes, and the objective.
 
     Raises:
-        VectorError: mask or start do not fit the base model.
-        CorpusError: the text is shorter than one block.
-        DeltaError: training diverged, or the disk has no room for the result.
-        StoppedError: SIGTERM came; the checkpoint is saved.
+        BaseModelError: the base model cannot be loaded.
+        CorpusError, DatasetError: the data are no lesson.
     """
-    description = base_model.read(job.base)
-    tokenizer = base_model.load_tokenizer(description.location, description.revision)
-    objective = MaskedLM(
-        tokenizer,
-        cached(tokenizer, train, recipe.block, recipe.packed),
-        cached(tokenizer, valid, recipe.block, recipe.packed),
-        recipe.mask_probability,
-        recipe.replacement,
-    )
-    model = base_model.masked_lm(description, untied=recipe.output_embedding != "tied", seed=job.seed)
-    if recipe.output_embedding == "frozen":
-        freeze_output(model, recipe)
-    return _train(job, description, model, objective, recipe, {"train": train, "valid": valid}, None)
+    torch.set_num_threads(threads())
+    objective = job.lesson.objective(job.base)
+    return job.lesson.model(job.base, job.seed).to(processes().device), objective
 
 
-def freeze_output(model: Any, recipe: Training) -> None:
-    """Freeze a masked-LM's output embedding. Under bf16 it is stored as what every forward pass would make of it."""
-    weight = model.get_output_embeddings().weight.requires_grad_(False)
-    if wants_bf16(recipe.precision):
-        weight.data = weight.data.bfloat16()
-
-
-def train_task(job: Job, train: Path, valid: Path, labels: Sequence[str], recipe: TaskTraining) -> Record:
-    """Training of a classification task.
+def at_start(job: Job, model: Any) -> Parameters:
+    """Add the start's vector to the base's parameters; returns all parameters, by whether they may move.
 
     Raises:
-        DatasetError: a label is none of `labels`.
-        VectorError: mask or start do not fit the base model.
-        DeltaError: training diverged, or the disk has no room for the result.
-        StoppedError: SIGTERM came; the checkpoint is saved.
+        VectorError: the start does not fit the base model.
     """
-    description = base_model.read(job.base)
-    tokenizer = base_model.load_tokenizer(description.location, description.revision)
-    rows = load_rows(train), load_rows(valid)
-    for some, path in zip(rows, (train, valid), strict=True):
-        check_labels(some, labels, path)
-    objective = Classification(tokenizer, *rows, labels, recipe.max_length)
-    model = base_model.classifier(description, labels, job.seed)
-    return _train(job, description, model, objective, recipe, {"train": train, "valid": valid}, list(labels))
+    encoder = base_model.encoder_parameters(model, job.base)
+    if job.start is not None:
+        vector = sft.load(job.start)
+        sft.check_fits(vector.metadata, job.base.shapes, job.base.hash, job.start)
+        add({name: p.data for name, p in encoder.items()}, vector, 1.0)
+    return parameters_of(model, encoder, job.lesson.recipe)
 
 
-def _train(
+def freeze(job: Job, model: Any) -> dict[str, nn.Parameter]:
+    """Freeze the encoder; returns the head, which is trained along with a module."""
+    for parameter in base_model.encoder_parameters(model, job.base).values():
+        parameter.requires_grad_(False)
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def origin(job: Job) -> dict[str, Any]:
+    """What the metadata of every result state."""
+    lesson = job.lesson
+    return {
+        "base": job.base.hash,
+        "base_model": job.base.name,
+        "base_revision": job.base.revision,
+        "start": [sha256_of(job.start)] if job.start else [],
+        "objective": lesson.kind,
+        "labels": None if lesson.labels is None else list(lesson.labels),
+        "settings": lesson.recipe.model_dump(mode="json") | {"phase": job.phase.model_dump(mode="json")},
+        "seed": job.seed,
+        "data": {"train": sha256_of(lesson.train), "valid": sha256_of(lesson.valid)},
+        "threads": threads(),
+        "versions": versions(),
+    }
+
+
+def train(
     job: Job,
-    description: base_model.Description,
     model: Any,
     objective: Objective,
-    recipe: Training,
-    data: dict[str, Path],
-    labels: list[str] | None,
+    entries: Entries,
+    metadata: BaseModel,
+    beside: dict[str, str],
+    save: Callable[[Arrays], None],
+    pull: float = 0.0,
 ) -> Record:
-    process = processes()
-    torch.set_num_threads(threads())
-    model.to(process.device)
-    start = _add_start(job, description, base_model.encoder_parameters(model, description))
-    pull = recipe.l1 / sum(p.numel() for p in model.parameters())
-    entries = _entries(job, model, description, objective, recipe)
-    settings = recipe.model_dump(mode="json") | {"phase": job.phase.model_dump(mode="json")}
-    metadata = sft.Metadata(
-        kind=job.kind,
-        base=description.hash,
-        base_model=description.name,
-        base_revision=description.revision,
-        shapes={name: description.shapes[name] for name in entries.base},
-        start=start,
-        objective="masked-lm" if labels is None else "classification",
-        selection=sft.read_metadata(job.mask).selection if job.mask else None,
-        labels=labels,
-        settings=settings,
-        seed=job.seed,
-        data={name: sha256_of(path) for name, path in data.items()},
-        threads=threads(),
-        versions=versions(),
-    )
+    """Train the entries, and leave the result, its record beside it, and no checkpoint.
+
+    Args:
+        metadata: the result's; with what is `beside` it, such as a hash of the code, a checkpoint of which anything
+            is different is of no use.
+        save: writes the result. It gets the values of the head that are to be stored; of masked-LM none are.
+        pull: strength of the pull towards the start.
+    Raises:
+        DeltaError: training diverged, or the disk has no room for the result.
+        StoppedError: SIGTERM came; the checkpoint is saved.
+    """
     _check_room(job, entries)
-    checkpoint = checkpoints.path_for(job.out, _fingerprint(metadata, job))
-    record = fit(model, entries, objective, job.phase, job.seed, recipe, pull, checkpoint)
-    if not process.is_main_process:
-        return record
-    head = {} if labels is None else {n: _numpy(p) for n, p in entries.head.items()}
-    difference = {name: _numpy(values) for name, values in entries.difference().items()}
-    if not isinstance(entries, MaskedEntries):
-        rows = {name: numbers.cpu().numpy() for name, numbers in entries.rows.items()}
-        vector = sft.Vector(metadata, dense=difference, head=head, rows=rows)
-    else:
-        positions = {name: indices.cpu().long().numpy() for name, indices in entries.mask.items()}
-        vector = sft.Vector(metadata, positions=positions, values=difference, head=head)
-    sft.save(vector, job.out)
-    write_json(job.out.with_suffix(".json"), asdict(record))
-    checkpoints.remove(job.out)
+    checkpoint = checkpoints.path_for(job.out, metadata.model_dump(mode="json") | beside)
+    record = fit(model, entries, objective, job.phase, job.seed, job.lesson.recipe, pull, checkpoint)
+    if processes().is_main_process:
+        save({} if job.lesson.labels is None else arrays(entries.head))
+        write_json(job.out.with_suffix(".json"), asdict(record))
+        checkpoints.remove(job.out)
     return record
 
 
-def _entries(
-    job: Job, model: Any, description: base_model.Description, objective: Objective, recipe: Training
-) -> AllEntries | MaskedEntries | SummedGradients:
-    """What the job moves. Nothing else keeps the model's parameters: of word embeddings only some rows may be left."""
-    parameters = parameters_of(model, base_model.encoder_parameters(model, description), recipe)
-    if job.kind == "sft":
-        return masked_entries(model, parameters, _mask(job, description, parameters.maskable))
-    if job.kind == "gradient":
-        return summed_gradients(model, parameters, objective.pieces())
-    return all_entries(model, parameters, objective.pieces())
+def arrays(tensors: Mapping[str, Tensor]) -> Arrays:
+    """Tensors in numpy, as they are."""
+    return {name: np.asarray(tensor.detach().cpu()) for name, tensor in tensors.items()}
 
 
-def _add_start(job: Job, description: base_model.Description, base: dict[str, nn.Parameter]) -> list[str]:
-    """Add the start's vector to the base's parameters; returns its hash."""
-    if job.start is None:
-        return []
-    vector = sft.load(job.start)
-    sft.check_fits(vector.metadata, description.shapes, description.hash, job.start)
-    add({name: p.data for name, p in base.items()}, vector, 1.0)
-    return [sha256_of(job.start)]
-
-
-def _mask(job: Job, description: base_model.Description, maskable: Container[str]) -> dict[str, Tensor]:
-    assert job.mask is not None
-    vector = sft.load(job.mask)
-    sft.check_fits(vector.metadata, description.shapes, description.hash, job.mask, kinds=("mask",))
-    for name, positions in vector.positions.items():
-        if len(positions) and name not in maskable:
-            raise VectorError(
-                f"{job.mask} holds entries of {name}, which does not move in this training. "
-                "Take a mask of a training with the same objective and the same freeze_layer_norm"
-            )
-    return {name: torch.from_numpy(positions) for name, positions in vector.positions.items()}
-
-
-def _fingerprint(metadata: sft.Metadata, job: Job) -> dict[str, Any]:
-    """What must be equal for a checkpoint to be of use."""
-    mask = sha256_of(job.mask) if job.mask else None
-    return metadata.model_dump(mode="json") | {"mask": mask, "code": code_of("deftx.training")}
-
-
-def _check_room(job: Job, entries: AllEntries | MaskedEntries | SummedGradients) -> None:
+def _check_room(job: Job, entries: Entries) -> None:
     """Refuse to begin what the disk cannot hold: a checkpoint (values, two moments), twice while one replaces another.
 
     The result is smaller, and comes when there is one checkpoint left.
@@ -216,7 +152,3 @@ def _check_room(job: Job, entries: AllEntries | MaskedEntries | SummedGradients)
             f"{job.out.parent}: training needs {needed / 1e9:.2f} GB of disk (result and checkpoints), and "
             f"{free / 1e9:.2f} GB are free. Make room, or move results/ to a larger disk"
         )
-
-
-def _numpy(tensor: Tensor) -> np.ndarray[Any, Any]:
-    return tensor.detach().cpu().float().numpy()

@@ -8,12 +8,12 @@ from pathlib import Path
 from shlex import quote
 from types import SimpleNamespace
 
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from deftx import datasets, published
-from deftx.config import Experiment, validate
+from deftx import fetching, published, reading
+from deftx.config import Experiment
+from deftx.datasets import files_of
 from deftx.settings import File
 from deftx.errors import DeftxError
 from deftx.provenance import code_of, fingerprint
@@ -22,11 +22,14 @@ from deftx.provenance import code_of, fingerprint
 def experiment() -> Experiment:
     """The experiment given by --configfile, or the quickstart, with --config on top."""
     content = dict(config)
-    if "methods" not in content:
-        content = yaml.safe_load(Path(workflow.basedir, "config/quickstart.yaml").read_text())
-        update_config(content, config)
     try:
-        return validate(content)
+        for path in map(Path, workflow.configfiles):  # Snakemake has read them, and takes the last of equal keys
+            if path.suffix in (".yaml", ".yml"):
+                reading.read(path)
+        if "methods" not in content:
+            content = reading.read(Path(workflow.basedir, "config/quickstart.yaml"))
+            update_config(content, config)
+        return reading.validate(content)
     except DeftxError as error:
         raise WorkflowError(str(error)) from None
 
@@ -82,15 +85,20 @@ def raw_files():
                 yield from files
 
 
-def files_of(dataset, lang) -> dict[str, tuple[File, ...]]:
-    """The raw files of each split."""
+PINNED = {file.pin: file for file in raw_files() if file.pin}
+
+
+def check_mirror() -> None:
+    """Say at once, not in every `fetch`, that there is no such mirror."""
+    mirror = os.environ.get("DEFTX_MIRROR")
     try:
-        return datasets.files_of(dataset, lang)
+        fetching.check_mirror(Path(mirror) if mirror else None)
     except DeftxError as error:
         raise WorkflowError(str(error)) from None
 
 
-PINNED = {file.pin: file for file in raw_files() if file.pin}
+if PINNED and workflow.is_main_process:  # jobs elsewhere read these rules, too, but fetch nothing
+    check_mirror()
 
 
 def splits_of(name: str, lang: str) -> list[str]:

@@ -5,7 +5,6 @@ rule fetch:
         f"{ROOT}/logs/fetch/{{pin}}/{{name}}.log",
     benchmark:
         f"{ROOT}/benchmarks/fetch/{{pin}}/{{name}}.jsonl"
-    retries: 2
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -14,9 +13,10 @@ rule fetch:
         runtime="60m",
     params:
         file=lambda wildcards: dumped(PINNED[wildcards.pin], include=set(File.model_fields)),
+        place=lambda wildcards: Path(fetching.place(PINNED[wildcards.pin])),  # for the message: paths make nothing rerun
         code=code_of("deftx.fetching"),
     message:
-        "fetch {wildcards.name}"
+        "fetch {params.place}"
     shell:
         "deftx fetch --file {params.file} --out {output} 2> {log}"
 

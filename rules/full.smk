@@ -21,7 +21,7 @@ rule full_language:
     params:
         settings=training_settings("language"),
         phase=phase_of("language", "full"),
-        code=code_of("deftx.training"),
+        code=code_of("deftx.full_training"),
     message:
         "{wildcards.lang}: full fine-tuning on its text, seed {wildcards.seed}"
     shell:
@@ -54,7 +54,7 @@ rule full_task:
         phase=phase_of("task", "full"),
         labels=labels_of,
         start=start_option,
-        code=code_of("deftx.training"),
+        code=code_of("deftx.full_training"),
     message:
         "{wildcards.task}: full fine-tuning from {wildcards.start}, seed {wildcards.seed}"
     shell:

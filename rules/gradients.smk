@@ -21,7 +21,7 @@ rule gradients_language:
     params:
         settings=training_settings("language"),
         phase=phase_of("language", "gradients"),
-        code=code_of("deftx.training"),
+        code=code_of("deftx.gradients"),
     message:
         "{wildcards.lang}: gradients on its text, seed {wildcards.seed}"
     shell:
@@ -54,7 +54,7 @@ rule gradients_task:
         phase=phase_of("task", "gradients"),
         labels=labels_of,
         start=start_option,
-        code=code_of("deftx.training"),
+        code=code_of("deftx.gradients"),
     message:
         "{wildcards.task}: gradients at {wildcards.start}, seed {wildcards.seed}"
     shell:

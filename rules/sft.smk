@@ -22,7 +22,7 @@ rule sparse_language:
     params:
         settings=training_settings("language"),
         phase=phase_of("language", "sparse"),
-        code=code_of("deftx.training"),
+        code=code_of("deftx.sparse_training"),
     message:
         "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:
@@ -56,7 +56,7 @@ rule sparse_task:
         phase=phase_of("task", "sparse"),
         labels=labels_of,
         start=start_option,
-        code=code_of("deftx.training"),
+        code=code_of("deftx.sparse_training"),
     message:
         "{wildcards.task} from {wildcards.start}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -35,3 +36,29 @@ def pico_xlmr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import pico
 
     return pico.xlmr(tmp_path_factory.mktemp("xlmr"))
+
+
+@pytest.fixture(params=["pico_bert", "pico_xlmr"])
+def each_base(request: pytest.FixtureRequest) -> Path:
+    """A BERT and an XLM-R of two layers and width 32."""
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """Names of the parameters each training has moved."""
+    import torch
+
+    from deftx import loop, training
+
+    seen = []
+
+    def fit(model: Any, *arguments: Any) -> Any:
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        record = loop.fit(model, *arguments)
+        seen.append({name for name, p in model.named_parameters() if not torch.equal(p, before[name])})
+        return record
+
+    monkeypatch.setattr(training, "fit", fit)
+    return seen

@@ -15,16 +15,14 @@ from command import refused, run
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from trainings import Trainings
 
-from deftx import adapter_training, adapters, base, composition, evaluation, frozen_training, loop, sft, training
+from deftx import adapters, base, composition, evaluation, sft, training
 from deftx.adapters import Adapter, Bottleneck, Coupling, Shape
 from deftx.errors import BaseModelError, ConfigError, VectorError
-from deftx.settings import LanguageAdapter, LanguageTraining, Phase, TaskAdapter, TaskTraining
 
 Array = NDArray[Any]
-PHASE = {"max_steps": 3, "batch_size": 8, "learning_rate": 1e-2}
-TEXT, ROWS = LanguageTraining(block=16, precision="fp32"), TaskTraining(max_length=16, precision="fp32")
-LANGUAGE, TASK = LanguageAdapter(), TaskAdapter(reduction=4)
+FAST = {"learning_rate": 1e-2}
 
 
 def shaken(module: Any, seed: int, deviation: float = 0.3) -> Any:
@@ -84,13 +82,6 @@ def test_a_coupling_is_inverted_to_a_millionth(width: int, inner: int, seed: int
         for there, back in ((module, module.inverse), (module.inverse, module)):
             torch.testing.assert_close(back(there(states)), states, rtol=1e-6, atol=1e-6)
             assert not torch.equal(there(states), states)
-
-
-@pytest.fixture(params=["pico_bert", "pico_xlmr"])
-def each_base(request: pytest.FixtureRequest) -> Path:
-    """A BERT and an XLM-R of two layers and width 32."""
-    path: Path = request.getfixturevalue(request.param)
-    return path
 
 
 def adapter(role: str, seed: int = 0) -> Any:
@@ -192,23 +183,15 @@ def test_a_model_of_another_kind() -> None:
 # Training
 
 
-class Trainings:
+class Modules(Trainings):
     """A language adapter, and a task adapter on it."""
 
-    def __init__(self, base: Path, folder: Path) -> None:
-        self.base, self.folder = base, folder
-        self.texts = pico.text(folder / "train.txt"), pico.text(folder / "valid.txt", 10, seed=1)
-        self.rows = pico.rows(folder / "train.csv"), pico.rows(folder / "valid.csv", 8, seed=1)
-
-    def language(self, out: str, seed: int = 0, **phase: Any) -> adapters.Stored:
-        job = training.Job(self.base, Phase(**PHASE | phase), seed, self.folder / out)
-        self.record = adapter_training.train_language(job, *self.texts, TEXT, LANGUAGE)
+    def language(self, out: str, **changes: Any) -> adapters.Stored:
+        self.record = self.train("adapter", "language", out, **FAST | changes)
         return adapters.load(self.folder / out)
 
-    def task(self, out: str, start: str | None = None, seed: int = 0, **phase: Any) -> adapters.Stored:
-        below = self.folder / start if start else None
-        job = training.Job(self.base, Phase(**PHASE | phase), seed, self.folder / out, start=below)
-        self.record = adapter_training.train_task(job, *self.rows, pico.LABELS, ROWS, TASK)
+    def task(self, out: str, start: str | None = None, **changes: Any) -> adapters.Stored:
+        self.record = self.train("adapter", "task", out, start=start, **FAST | changes)
         return adapters.load(self.folder / out)
 
     def compose(self, *names: str) -> composition.Recipe:
@@ -217,26 +200,11 @@ class Trainings:
 
 
 @pytest.fixture
-def trainings(each_base: Path, tmp_path: Path) -> Trainings:
-    return Trainings(each_base, tmp_path)
+def trainings(each_base: Path, tmp_path: Path) -> Modules:
+    return Modules(each_base, tmp_path)
 
 
-@pytest.fixture
-def moved(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """Names of the parameters each training has moved."""
-    seen = []
-
-    def fit(model: Any, *arguments: Any) -> Any:
-        before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        record = loop.fit(model, *arguments)
-        seen.append({name for name, p in model.named_parameters() if not torch.equal(p, before[name])})
-        return record
-
-    monkeypatch.setattr(frozen_training, "fit", fit)
-    return seen
-
-
-def test_adapter_and_head_move_and_nothing_else(trainings: Trainings, moved: list[set[str]]) -> None:
+def test_adapter_and_head_move_and_nothing_else(trainings: Modules, moved: list[set[str]]) -> None:
     language = trainings.language("language")
     assert trainings.record.trained_parameters > language.entries == sum(p.size for p in language.parameters.values())
     assert language.metadata.role == "language" and not language.head
@@ -254,62 +222,12 @@ def test_adapter_and_head_move_and_nothing_else(trainings: Trainings, moved: lis
     assert {name for name in of_task if ".adapters." not in name} == set(task.head)
 
 
-def test_a_language_adapter_learns_its_text(trainings: Trainings) -> None:
-    for path in trainings.texts:
-        path.write_text("ba be bi bo bu\n" * 40)
-    trainings.language("language", max_steps=40)
-    first, last = (look["masked_lm_loss"] for look in trainings.record.history)
-    assert last < first - 0.5
-
-
-def test_equal_runs_leave_equal_bytes(trainings: Trainings) -> None:
-    trainings.language("language")
-    trainings.language("other", seed=1)
-
-    def bytes_of(name: str, start: str) -> tuple[bytes, bytes]:
-        trainings.task(name, start)
-        path = trainings.folder / name
-        return path.read_bytes(), path.with_suffix(".json").read_bytes()
-
-    assert bytes_of("task", "language") == bytes_of("again", "language")
-    assert bytes_of("task", "language")[0] != bytes_of("elsewhere", "other")[0]
-
-
-def test_a_stopped_training_goes_on_to_the_same_bytes(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = {"evaluate_every": 2, "keep": "best", "max_steps": 6}
-    trainings.language("language", **look)
-    trainings.task("task", "language", **look)
-    whole = {name: (trainings.folder / name).read_bytes() for name in ("language", "task")}
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    advance, kills = loop._Run.advance, list[int]()
-
-    def ending(run: loop._Run) -> float:
-        if kills and run.step == kills[0]:
-            kills.pop()
-            raise RuntimeError("killed")
-        return advance(run)
-
-    monkeypatch.setattr(loop._Run, "advance", ending)
-    trains = {
-        "language": lambda: trainings.language("again", **look),
-        "task": lambda: trainings.task("again", "language", **look),
-    }
-    for name, train in trains.items():
-        kills.append(3)
-        with pytest.raises(RuntimeError, match="killed"):
-            train()
-        assert len(list(trainings.folder.glob(".again.*.checkpoint"))) == 1
-        train()
-        assert (trainings.folder / "again").read_bytes() == whole[name]
-    assert not list(trainings.folder.glob(".*.checkpoint"))
-
-
 # Composition and evaluation
 
 
-def test_a_composed_model_has_the_target_s_adapter(trainings: Trainings) -> None:
+def test_a_composed_model_has_the_target_s_adapter(trainings: Modules) -> None:
     for name, seed in (("source", 0), ("target", 1)):
-        trainings.language(name, seed)
+        trainings.language(name, seed=seed)
     task = trainings.task("task", "source")
     description = base.read(trainings.base)
     pieces = {"input_ids": torch.tensor([[5, 6, 7], [8, 9, 10]])}
@@ -331,7 +249,7 @@ def test_a_composed_model_has_the_target_s_adapter(trainings: Trainings) -> None
     assert not torch.equal(logits["task", "source"], logits["task",])
 
 
-def test_scores_and_predictions_are_those_of_other_methods(trainings: Trainings) -> None:
+def test_scores_and_predictions_are_those_of_other_methods(trainings: Modules) -> None:
     trainings.language("language")
     task = trainings.task("task", "language")
     trainings.compose("task", "language")
@@ -343,11 +261,10 @@ def test_scores_and_predictions_are_those_of_other_methods(trainings: Trainings)
     assert len((out / "p.csv").read_text().splitlines()) == 31
 
 
-def test_an_adapter_beside_a_vector(trainings: Trainings) -> None:
+def test_an_adapter_beside_a_vector(trainings: Modules) -> None:
     """Families go together: the vector is added to the base, and the adapter is stacked into the sum."""
     trainings.language("language")
-    job = training.Job(trainings.base, Phase(**PHASE), 0, trainings.folder / "delta")
-    training.train_task(job, *trainings.rows, pico.LABELS, ROWS)
+    trainings.train("delta", "task", "delta", **FAST)
     description = base.read(trainings.base)
     model = evaluation.build(trainings.compose("language", "delta"), description)
     delta, name = sft.load(trainings.folder / "delta"), "encoder.layer.0.output.dense.weight"

@@ -115,6 +115,19 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     assert files(tmp_path) == ["model/config.json"]
 
 
+@pytest.mark.parametrize("model", ["../models/typo", "./typo", "~/typo", "/no/folder"])
+def test_a_base_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    """What can only be a path is not called a bad name of the hub."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEFTX_BASE", raising=False)
+    message = refused("base", "--settings", as_json({"model": model}), "--out", tmp_path / "base.json")
+    assert message.startswith(f"there is no folder {model}. Correct base.model")
+    monkeypatch.setenv("DEFTX_BASE", "models/typo")
+    message = refused("base", "--settings", as_json({"model": "some/model"}), "--out", tmp_path / "base.json")
+    assert message == "there is no folder models/typo. Correct DEFTX_BASE\n"
+    assert files(tmp_path) == []
+
+
 def saved(path: Path, vector: sft.Vector) -> Path:
     sft.save(vector, path)
     return path
@@ -197,7 +210,7 @@ def test_train_on_what_does_not_fit(tmp_path: Path, pico_bert: Path) -> None:
         assert not [name for name in files(tmp_path) if "out" in name]
         return said
 
-    assert "rows.csv: unknown label 'good'" in message(rows, labels='["bad", "fine"]')
+    assert "rows.csv, row 1: unknown label 'good'" in message(rows, labels='["bad", "fine"]')
     assert "has no column 'id'" in message(text)
     assert "shorter than one block of 256 tokens" in message(pico.text(tmp_path / "short.txt", 2), labels=None)
     foreign = saved(tmp_path / "mask", vectors.sparse(kind="mask"))

@@ -10,9 +10,10 @@ import yaml
 from snakemake.utils import update_config
 
 from deftx import schema
-from deftx.config import Experiment, Seeds, TaskAdapterRecipe, load, validate
+from deftx.config import Experiment, Seeds, TaskAdapterRecipe
 from deftx.datasets import files_of
 from deftx.errors import ConfigError
+from deftx.reading import load, validate
 from deftx.settings import Phase
 
 CONFIGS = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))
@@ -170,6 +171,24 @@ MISTAKES = [
     ),
     ("sweeps/x", {"title": "x", "at": [1], "series": {"A": ["nobody"]}}, r"sweeps\.x: there is no method 'nobody'"),
     ("sweeps/x", {"title": "x", "at": [1, 2], "series": {"A": ["lt-sft"]}}, "names 1 methods for 2 values"),
+    ("tasks/sentiment/labels", ["bad", "good", "bad"], r"tasks\.sentiment\.labels: bad stands there more than once"),
+    ("tasks/sentiment/targets", ["ace", "ace"], r"tasks\.sentiment\.targets: ace stands there more than once"),
+    ("tasks/sentiment/targets", ["ind", "ace"], r"tasks\.sentiment\.targets: ind is the source language.*take it out"),
+    ("datasets/nusax/languages", ["ind", "ace", "xyz"], r"datasets\.nusax: nusax has no language 'xyz'; it has ace, "),
+    (
+        "datasets/smsa",
+        {"layout": "csv", "languages": ["ind"], "files": {"ind": {"train": {"path": "a.csv"}}}},
+        r"tasks\.sentiment: dataset smsa has no split valid in ind \(it has train\)",
+    ),
+    (
+        "datasets/nusax",
+        {
+            "layout": "csv",
+            "languages": ["ind", "ace"],
+            "files": {"ind": {"test": {"path": "a.csv"}}, "ace": {"valid": {"path": "b.csv"}}},
+        },
+        r"tasks\.sentiment: dataset nusax has no split test in ace \(it has valid\)",
+    ),
     (
         "tasks/mood",
         EXPERIMENT["tasks"]["sentiment"] | {"labels": ["sad", "glad"]},
@@ -399,6 +418,8 @@ def test_every_source_is_pinned(name: str) -> None:
     files = [*corpora, *(file for splits in sets for some in splits.values() for file in some)]
     assert files
     assert all(file.remote and file.pin and (file.commit or file.sha256) for file in files)
+    # Those of two cores name no commit of the base: it would be in base.json, and they run on a local one (DEFTX_BASE).
+    assert name.endswith("-cpu.yaml") or re.fullmatch("[0-9a-f]{40}", experiment.base.revision or "")
 
 
 def test_the_halves_of_americasnli_make_it_up() -> None:

@@ -62,6 +62,15 @@ def old(**changes: Any) -> dict[str, Any]:
     return {"diffs": {"roberta.layer.weight": diff}, "abs": {}}
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_file_is_read_without_warning(tmp_path: Path, protocol: int) -> None:
+    """torch asks users to report what is pickled by another protocol than its own."""
+    torch.save(old(), tmp_path / "v.bin", pickle_protocol=protocol)
+    vector = convert.read_old(tmp_path / "v.bin", BASE, None, None)
+    assert sorted(vector.values["layer.weight"].tolist()) == [1.0, 2.0, 3.0]
+
+
 def test_positions_run_down_the_columns(tmp_path: Path) -> None:
     torch.save(old(), tmp_path / "v.bin")
     vector = convert.read_old(tmp_path / "v.bin", BASE, None, None)
@@ -166,6 +175,7 @@ def archive(path: Path, pickled: bytes, numbers: bytes = bytes(16)) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("case", RAW)
 def test_pickles_by_hand_are_refused(tmp_path: Path, case: str) -> None:
     with pytest.raises(VectorError, match=r"v\.bin"):
@@ -277,6 +287,14 @@ def test_the_command(tmp_path: Path) -> None:
     assert sft.load(tmp_path / "half").metadata.values == "bf16"
     assert "none.bin does not exist" in refused("convert", tmp_path / "none.bin", tmp_path / "x")
     assert "'fp32' or 'bf16'" in refused("convert", tmp_path / "w", tmp_path / "x", "--values", "fp16")
+    named = ("--base", tmp_path / "base.json", "--labels", '["a"]', "--licence", "MIT", "--values", "bf16")
+    said = refused("convert", tmp_path / "v.safetensors", tmp_path / "x.bin", *named)
+    assert said.startswith("--base, --labels, --licence, --values: of no use here")
+    said = refused("convert", tmp_path / "v.bin", tmp_path / "x.bin", *named)
+    assert said.startswith("--licence, --values: of no use here")
+    assert "--base: of no use here" in refused("convert", tmp_path / "w", tmp_path / "x", *named[:2])
+    run("convert", tmp_path / "v.bin", tmp_path / "y.bin", *named[:2])
+    assert (tmp_path / "y.bin").read_bytes() == (tmp_path / "v.bin").read_bytes()
     sft.save(vectors.sparse(kind="mask"), tmp_path / "mask")
     assert "a mask has no values to store as bf16" in refused(
         "convert", tmp_path / "mask", tmp_path / "x", "--values", "bf16"

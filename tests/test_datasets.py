@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from command import refused, run
+from command import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,14 +122,6 @@ def test_saved_rows_come_back(tmp_path: Path) -> None:
     assert (tmp_path / "test.json").is_file()
 
 
-def test_unknown_labels_and_empty_datasets_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"unknown label 'Positive'.*negative, neutral, positive.*`labels`"):
-        save([{"id": "1", "text": "a", "label": "Positive"}], 0, LABELS, tmp_path / "test.csv")
-    with pytest.raises(DatasetError, match="no row is left"):
-        save([], 3, LABELS, tmp_path / "test.csv")
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_table_deftx_did_not_write_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"t\.csv.*'label'"):
         load(written(tmp_path / "t.csv", "id,text,gold\n1,a,b\n"))
@@ -159,11 +151,28 @@ NLI = Layout("premise", "hypothesis")
 
 
 def test_parquet_with_named_classes(tmp_path: Path) -> None:
-    names = {"label": {"names": ["entailment", "neutral"], "_type": "ClassLabel"}, "tree": {"_type": "Value"}}
+    text = {"dtype": "string", "_type": "Value"}
+    names = {"label": {"names": ["entailment", "neutral"], "_type": "ClassLabel"}, "tree": text}
     assert read(parquet(tmp_path / "t.parquet", PAIRS, names), NLI, {}) == [
         {"id": "0", "text": "a b", "pair": "d", "label": "neutral"},
         {"id": "1", "text": "c", "pair": "e", "label": "entailment"},
     ]
+
+
+def test_parquet_as_the_hub_writes_it(tmp_path: Path) -> None:
+    """A row without a label has -1 there."""
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    text, label = Value("string"), ClassLabel(names=["entailment", "neutral"])
+    features = Features({"premise": text, "hypothesis": text, "label": label, "tree": text})
+    Dataset.from_dict({**PAIRS, "label": [1, -1]}, features).to_parquet(tmp_path / "t.parquet")
+    assert [row["label"] for row in read(tmp_path / "t.parquet", NLI, {})] == ["neutral", "-1"]
+
+
+def test_unknown_features_are_refused(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "t.parquet", PAIRS, {"label": {"_type": "Hologram"}})
+    with pytest.raises(SourceError, match=r"(?s)t\.parquet: the features in its schema .*Hologram"):
+        read(path, NLI, {})
 
 
 def test_parquet_without_names(tmp_path: Path) -> None:
@@ -189,13 +198,15 @@ def test_several_files_of_a_split(tmp_path: Path) -> None:
          "files": {"xx": {"train": [{"path": "one.csv"}, {"path": "two.tsv"}], "test": {"path": "one.csv"}}}}
     )  # fmt: skip
     assert {split: len(files) for split, files in files_of(settings, "xx").items()} == {"train": 2, "test": 1}
-    assert read_all([one, two], settings) == [
+    assert read_all([one, two], settings, ["x", "y"]) == [
         {"id": "0", "text": "a", "pair": "b", "label": "x"},
         {"id": "1", "text": "c", "pair": "d", "label": "y"},
         {"id": "2", "text": "e", "pair": "f", "label": "x"},
     ]
     with pytest.raises(DatasetError, match="no column 'premise' or 'sentence1'; its columns are a"):
-        read_all([written(tmp_path / "three.csv", "a\n1\n")], settings)
+        read_all([written(tmp_path / "three.csv", "a\n1\n")], settings, ["x"])
+    with pytest.raises(DatasetError, match=r"two\.tsv, row 1: unknown label 'y'; the task's labels are x\."):
+        read_all([one, two], settings, ["x"])
 
 
 def test_of_a_pair_one_side_may_be_empty(tmp_path: Path) -> None:
@@ -215,14 +226,30 @@ def test_rows_of_the_validation_split_are_not_trained_on() -> None:
     assert without_held_out(rows, held) == rows[1:]
 
 
-def test_a_source_without_one_of_the_labels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_a_split_without_one_of_the_labels(tmp_path: Path, split: str) -> None:
+    """Neither can the class be learned, nor has it an F1 on a test set without it."""
     raw = written(tmp_path / "raw.csv", "text,label\ngood,positive\nbad,negative\n")
     options = ["--settings", '{"layout": "csv"}', "--labels", json.dumps(LABELS), "--raw", raw]
+    said = refused("dataset", "xx", split, *options, "--out", tmp_path / "out.csv")
+    assert said.startswith(f"{raw}: no row has the label 'neutral', so it can be neither learned nor scored")
+    assert "Source and targets need the same labels" in said
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_an_unknown_label_is_named_with_its_file_and_row(tmp_path: Path) -> None:
+    raw = written(tmp_path / "raw.tsv", "text\tlabel\na\tpositive\nb\tnegative\nc\tmixed\nd\tneutral\n")
+    options = ["--settings", '{"layout": "csv"}', "--labels", json.dumps(LABELS), "--raw", raw]
     said = refused("dataset", "xx", "train", *options, "--out", tmp_path / "train.csv")
-    assert "no row has the label 'neutral'" in said
-    assert "Source and target need the same labels" in said
-    assert not (tmp_path / "train.csv").exists()
-    run("dataset", "xx", "test", *options, "--out", tmp_path / "test.csv")
+    assert said.startswith(f"{raw}, row 3: unknown label 'mixed'; the task's labels are negative, neutral, positive.")
+    assert "take its rows out of a copy of the file" in said and "train.csv" not in said
+
+
+def test_the_testbed_has_labels_of_its_own(tmp_path: Path) -> None:
+    options = ["--settings", '{"layout": "testbed"}', "--labels", '["bad", "good"]', "--family", "{}", "--spoken", "{}"]
+    said = refused("dataset", "xx", "test", *options, "--out", tmp_path / "test.csv")
+    assert said.startswith("the testbed's dataset in xx, row 1: unknown label")
+    assert not list(tmp_path.iterdir())
 
 
 TEXTS = st.lists(st.text("aAbc e!é,1", max_size=12) | st.sampled_from(["!!!", "", "a", "abcabc"]), max_size=8)

@@ -10,7 +10,8 @@ import pytest
 from command import run
 from pydantic import TypeAdapter
 
-from deftx import config, tables
+from deftx import reading, tables
+from deftx.table_plan import Plan
 
 DOCS = Path(__file__).parent.parent / "docs"
 DATA = DOCS / "data/nusax-cpu"
@@ -21,7 +22,7 @@ PAGES = {"nusax-cpu": "sentiment", "quickstart": "sentiment"}
 def test_a_page_shows_what_its_data_give(experiment: str, task: str, tmp_path: Path) -> None:
     """Every line of the table, its note, its signature, and the statements, whatever their line breaks."""
     data = DOCS / "data" / experiment
-    plan = TypeAdapter(tables.Plan).validate_python(json.loads((data / "plan.json").read_text()))
+    plan = TypeAdapter(Plan).validate_python(json.loads((data / "plan.json").read_text()))
     tables.build(data, plan, tmp_path)
     page = " ".join((DOCS / f"{experiment}.md").read_text().split())
     lines = [line for line in (tmp_path / f"{task}.md").read_text().splitlines() if line]
@@ -121,5 +122,5 @@ def plain_table(scores: Path) -> list[str]:
 
 def test_the_stored_sweeps_are_those_of_the_configuration() -> None:
     stored = json.loads((DOCS / "data/ablations/sweeps.json").read_text())
-    sweeps = config.load(DOCS.parent / "config/ablations.yaml").sweeps
+    sweeps = reading.load(DOCS.parent / "config/ablations.yaml").sweeps
     assert stored == {name: sweep.model_dump(mode="json") for name, sweep in sweeps.items()}

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import server
 
+from deftx import fetching
 from deftx.errors import SourceError
-from deftx.fetching import address, fetch, in_mirror
+from deftx.fetching import address, fetch, in_mirror, place
 from deftx.settings import File
 
 TEXT = b"a line of text\n" * 1000
@@ -61,6 +62,18 @@ def test_the_address_of_a_pinned_file_holds_its_commit() -> None:
     assert address(PINNED) == f"https://raw.githubusercontent.com/owner/name/{'0' * 40}/some%20folder/text.csv"
 
 
+def test_a_place_names_repository_and_path() -> None:
+    assert place(PINNED) == "owner/name/some folder/text.csv"
+    assert place(File(hub="owner/rows", commit="0" * 40, path="a/valid.csv")) == "owner/rows/a/valid.csv"
+    assert place(File(path="ace.txt", url="https://example.org/x?y", sha256=SHA)) == "example.org/ace.txt"
+
+
+def test_a_mirror_that_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"there is no folder .*/typo, which DEFTX_MIRROR names"):
+        fetch(PINNED, tmp_path / "out" / "text.csv", tmp_path / "typo")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, zipped: bool) -> None:
     content, ending = (gzip.compress(b"other"), ".gz") if zipped else (b"other", "")
@@ -85,7 +98,7 @@ def test_a_damaged_file_in_the_mirror_is_refused(tmp_path: Path, content: bytes)
 @pytest.mark.parametrize("url", [NOWHERE, "http://no such host/", "no address", "file:///no/such/file"])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_what_cannot_be_reached_names_the_way_out(tmp_path: Path, url: str, mirrored: bool) -> None:
-    mirror = tmp_path / "mirror" if mirrored else None
+    mirror = in_folder(tmp_path / "mirror", "other", TEXT) if mirrored else None
     with pytest.raises(
         SourceError, match=r"cannot be reached.*DEFTX_MIRROR to a folder that holds corpora/ace\.txt"
     ) as e:
@@ -98,7 +111,8 @@ def test_what_cannot_be_reached_names_the_way_out(tmp_path: Path, url: str, mirr
 
 
 @pytest.fixture
-def web() -> Iterator[server.Server]:
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[server.Server]:
+    monkeypatch.setattr(fetching, "PAUSE", 0.0)
     with server.running() as one:
         one.files["/text"] = TEXT
         yield one
@@ -110,14 +124,35 @@ def on(web: server.Server) -> File:
 
 def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, web: server.Server) -> None:
     web.breaks_after = 6000
-    with pytest.raises(SourceError, match="broke off after 6000 of 15000 bytes; the next try goes on there"):
-        fetch(on(web), tmp_path / "text", None)
-    assert not (tmp_path / "text").exists()
-    web.breaks_after = None
     fetch(on(web), tmp_path / "text", None)
-    assert [part for _, _, part in web.asked] == [None, "bytes=6000-"]
+    assert [part for _, _, part in web.asked] == [None, "bytes=6000-", "bytes=12000-"]
     assert (tmp_path / "text").read_bytes() == TEXT
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_a_download_that_brings_nothing_more_goes_on_in_the_next_run(tmp_path: Path, web: server.Server) -> None:
+    (tmp_path / ".text.part").write_bytes(TEXT[:6000])
+    web.breaks_after = 0
+    with pytest.raises(SourceError, match="broke off after 6000 of 15000 bytes; the next run goes on there"):
+        fetch(on(web), tmp_path / "text", None)
+    assert not (tmp_path / "text").exists()
+    assert [part for _, _, part in web.asked] == ["bytes=6000-"] * fetching.TRIES
+    web.breaks_after = None
+    fetch(on(web), tmp_path / "text", None)
+    assert (tmp_path / "text").read_bytes() == TEXT
+
+
+def test_a_server_without_parts_that_always_breaks_off(tmp_path: Path, web: server.Server) -> None:
+    web.parts, web.breaks_after = False, 6000
+    with pytest.raises(SourceError, match="broke off after 6000 of 15000 bytes"):
+        fetch(on(web), tmp_path / "text", None)
+    assert len(web.asked) == 1 + fetching.TRIES
+
+
+def test_what_the_server_does_not_have_is_asked_for_once(tmp_path: Path, web: server.Server) -> None:
+    with pytest.raises(SourceError, match=r"cannot be reached \(Not Found\)"):
+        fetch(on(web).model_copy(update={"url": f"{web.address}/other"}), tmp_path / "text", None)
+    assert len(web.asked) == 1
 
 
 def test_a_server_without_parts_sends_all_again(tmp_path: Path, web: server.Server) -> None:

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import results
-from deftx import figures, overlap, sft, tables
+from deftx import drawing, figures, overlap, sft, tables
+from deftx.looks import MARKERS, METHOD_COLOURS
+from deftx.looks import looks as looks_of
 from deftx.masks import build
 from deftx.settings import Denoising, Rank, VarianceRank
+from deftx.table_plan import Plan
 
 PAPER: Any = yaml.safe_load((Path(__file__).parents[1] / "config/paper.yaml").read_text())
 NAMES = ("density", "gains", "overlap", "scores", "spectra")
@@ -31,7 +34,7 @@ LAYERS = {
 def make(folder: Path, languages: tuple[str, ...], **plan: object) -> tuple[dict[str, Path], dict[str, Path]]:
     """Tables, and reports and overlaps of two selections."""
     results.predictions(folder, languages, [0])
-    made = tables.Plan.model_validate(results.plan(languages, [0], **plan))
+    made = Plan.model_validate(results.plan(languages, [0], **plan))
     tables.build(folder, made, folder / "tables")
     reports, overlaps = {}, {}
     for selection, rank in {"lt-sft": "none", "deft-x": VarianceRank(variance=0.9)}.items():
@@ -77,7 +80,7 @@ def test_published_scores_are_drawn_where_there_are_any(tmp_path: Path) -> None:
     scores = {"one": 1.0, "mean": 2.0}
     system = {"method": "lt-sft", "title": "LT-SFT", "base": "X", "source": "a paper", "scores": scores}
     plan["tasks"]["mood"] |= {"published": [system], "note": "the data are others."}
-    tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    tables.build(tmp_path, Plan.model_validate(plan), tmp_path / "tables")
     figures.build(tmp_path / "tables", {}, {}, tmp_path / "figures")
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"scores", "published"}
     assert "Not alike in mood: the data are others." in (tmp_path / "tables" / "published.md").read_text()
@@ -124,13 +127,13 @@ def grid(methods: tuple[str, ...], languages: int, titles: tuple[str, ...] = ())
 @given(st.lists(st.from_regex(r"\A[ab](-[ab]){0,4}\Z"), unique=True, max_size=40))
 def test_every_method_has_a_look_of_its_own(methods: list[str]) -> None:
     """However many of them are related."""
-    looks = list(figures.looks(methods).values())
+    looks = list(looks_of(methods).values())
     assert len({(look.face, look.hatch) for look in looks}) == len(methods), "bars"
     assert len({(look.colour, bool(look.hatch), look.marker) for look in looks[:10]}) == len(methods[:10]), "points"
 
 
 def test_related_methods_have_one_colour() -> None:
-    looks = figures.looks(PAPER["methods"])
+    looks = looks_of(PAPER["methods"])
     assert looks["deft-x"].colour == looks["deft-x-uniform"].colour
     assert (looks["deft-x"].hatch, looks["deft-x-uniform"].hatch) == ("", "//////")
     others = [look.colour for name, look in looks.items() if name != "deft-x-uniform"]
@@ -157,7 +160,7 @@ def lab(colour: str, eyes: str) -> Any:
 
 @pytest.mark.parametrize("eyes", SEEN)
 def test_colours_of_methods_differ_for_all_eyes(eyes: str) -> None:
-    seen = [lab(colour, eyes) for colour in (*figures.METHOD_COLOURS, "#FFFFFF")]
+    seen = [lab(colour, eyes) for colour in (*METHOD_COLOURS, "#FFFFFF")]
     apart = [np.linalg.norm(one - other) for n, one in enumerate(seen) for other in seen[:n]]
     assert min(apart) > 18  # about 2 can just be told apart side by side
 
@@ -176,7 +179,7 @@ def test_bars_of_the_paper_have_colours_of_their_own() -> None:
 def test_gains_stand_nearer_to_their_own_language_than_to_the_next(count: int) -> None:
     methods = tuple(f"method {n}" for n in range(count))
     axes = figures.gains(grid(methods, 2), methods).axes[0]
-    points = [line.get_ydata() for line in axes.get_lines() if line.get_marker() in figures.MARKERS]
+    points = [line.get_ydata() for line in axes.get_lines() if line.get_marker() in MARKERS]
     assert len(points) == count
     first, second, mean = (np.array([place[n] for place in points]) for n in range(3))
     assert np.ptp(first) < (second - first).min() and second.max() < mean.min()
@@ -189,7 +192,7 @@ def test_a_method_looks_alike_in_scores_and_gains() -> None:
     drawn = figures.gains(table[table["method"] != "task-sft"], methods).axes[0].get_legend_handles_labels()
     colours = {label: handle[0].get_color() for handle, label in zip(*drawn, strict=True)}
     assert "task-sft" not in colours
-    assert colours == {name: look.colour for name, look in figures.looks(methods).items() if name in colours}
+    assert colours == {name: look.colour for name, look in looks_of(methods).items() if name in colours}
 
 
 @pytest.mark.parametrize("count", [3, 4, 10, 13])
@@ -222,6 +225,6 @@ def test_figures_of_many_languages_fit_a_page() -> None:
         figures.spectra(reports),
         figures.density(reports),
     ]
-    assert all(figure.get_figwidth() <= figures.PAGE for figure in drawn)
+    assert all(figure.get_figwidth() <= drawing.PAGE for figure in drawn)
     titles = [axes.get_title(loc="left") for axes in drawn[-1].axes if axes.get_visible()]
     assert [title.partition(":")[0] for title in titles if title] == ["lt-sft", "b", "a", "c", "d"]

@@ -94,6 +94,49 @@ def test_offline_without_cache_or_mirror(hub: server.Server, tmp_path: Path, mon
     assert str(tmp_path) in said
 
 
+@pytest.fixture
+def nowhere(hub: server.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network, and no patience: whatever waits for one fails."""
+    from huggingface_hub import constants
+
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.delenv("DEFTX_BASE", raising=False)
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail(f"waits {seconds} s"))
+
+
+COMMANDS = [
+    ["fetch", "--file", FILE.model_dump_json()],
+    ["base", "--settings", '{"model": "nobody/nothing"}'],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_without_a_network_one_line_says_so_at_once(
+    nowhere: None, tmp_path: Path, command: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nor has anything else of the process been put offline."""
+    from huggingface_hub import constants
+
+    said = refused(*command, "--out", tmp_path / "out")
+    assert "the hub cannot be reached, and its cache does not hold it" in said
+    assert said.count("\n") == 1
+    assert capfd.readouterr().err == ""
+    assert not constants.HF_HUB_OFFLINE
+    assert not list(tmp_path.rglob("out"))
+
+
+def test_without_a_network_the_hub_s_cache_serves(
+    hub: server.Server, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    hub.files[PATH] = CONTENT
+    fetch(FILE, tmp_path / "out", None)
+    request.getfixturevalue("nowhere")
+    fetch(FILE, tmp_path / "again", None)
+    assert (tmp_path / "again").read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("message", [*REFUSALS][:2])
 def test_a_base_model_the_hub_refuses(
     hub: server.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str

@@ -13,28 +13,20 @@ import vectors
 from command import refused, run
 from hypothesis import given
 from hypothesis import strategies as st
+from trainings import LORA, Trainings
 from transformers import AutoModelForSequenceClassification
 
-from deftx import base, composition, evaluation, frozen_training, loop, lora, lora_training, sft, training
+from deftx import base, composition, evaluation, lora, lora_training, sft, training
 from deftx.errors import ConfigError, VectorError
-from deftx.settings import LanguageTraining, Lora, Phase, TaskTraining
+from deftx.settings import Lora
 
-PHASE = {"max_steps": 3, "batch_size": 8, "learning_rate": 1e-2}
-TEXT, ROWS = LanguageTraining(block=16, precision="fp32"), TaskTraining(max_length=16, precision="fp32")
-LANGUAGE, TASK = Lora(rank=4, alpha=8), Lora(rank=2, alpha=1, targets=("query", "value"))
+FAST = {"learning_rate": 1e-2}
 PIECES = {"input_ids": torch.tensor([[5, 6, 7], [8, 9, 10]])}
-
-
-@pytest.fixture(params=["pico_bert", "pico_xlmr"])
-def each_base(request: pytest.FixtureRequest) -> Path:
-    """A BERT and an XLM-R of two layers and width 32."""
-    path: Path = request.getfixturevalue(request.param)
-    return path
 
 
 def of(description: base.Description, role: Any = "language", seed: int = 0, **changes: Any) -> lora.Stored:
     """Random LoRA of a base, B not the zeros it starts with."""
-    shape = lora.shape_of(description, LANGUAGE if role == "language" else TASK)
+    shape = lora.shape_of(description, LORA[role])
     chance = np.random.default_rng(seed)
     factors = {n: chance.normal(size=s, scale=0.1).astype(np.float32) for n, s in shape.parameters().items()}
     content = {"role": role, "base": description.hash, "base_model": "pico", "shape": shape, "seed": 0, "threads": 1}
@@ -141,7 +133,7 @@ def test_merged_is_what_peft_computes_unmerged(each_base: Path) -> None:
 @torch.no_grad()
 def test_factors_that_start_change_no_bit(each_base: Path) -> None:
     description = base.read(each_base)
-    shape = lora.shape_of(description, LANGUAGE)
+    shape = lora.shape_of(description, LORA["language"])
     for load in (
         lambda: base.masked_lm(description, untied=True, seed=0),
         lambda: base.classifier(description, pico.LABELS, seed=0),
@@ -156,23 +148,15 @@ def test_factors_that_start_change_no_bit(each_base: Path) -> None:
 # Training
 
 
-class Trainings:
+class Modules(Trainings):
     """LoRA of languages, and of a task."""
 
-    def __init__(self, base: Path, folder: Path) -> None:
-        self.base, self.folder = base, folder
-        self.texts = pico.text(folder / "train.txt"), pico.text(folder / "valid.txt", 10, seed=1)
-        self.rows = pico.rows(folder / "train.csv"), pico.rows(folder / "valid.csv", 8, seed=1)
-
-    def language(self, out: str, seed: int = 0, **phase: Any) -> lora.Stored:
-        job = training.Job(self.base, Phase(**PHASE | phase), seed, self.folder / out)
-        self.record = lora_training.train_language(job, *self.texts, TEXT, LANGUAGE)
+    def language(self, out: str, **changes: Any) -> lora.Stored:
+        self.record = self.train("lora", "language", out, **FAST | changes)
         return lora.load(self.folder / out)
 
-    def task(self, out: str, start: str | None = None, seed: int = 0, **phase: Any) -> lora.Stored:
-        below = self.folder / start if start else None
-        job = training.Job(self.base, Phase(**PHASE | phase), seed, self.folder / out, start=below)
-        self.record = lora_training.train_task(job, *self.rows, pico.LABELS, ROWS, TASK)
+    def task(self, out: str, start: str | None = None, **changes: Any) -> lora.Stored:
+        self.record = self.train("lora", "task", out, start=start, **FAST | changes)
         return lora.load(self.folder / out)
 
     def compose(self, *terms: tuple[str, float]) -> composition.Recipe:
@@ -181,26 +165,11 @@ class Trainings:
 
 
 @pytest.fixture
-def trainings(each_base: Path, tmp_path: Path) -> Trainings:
-    return Trainings(each_base, tmp_path)
+def trainings(each_base: Path, tmp_path: Path) -> Modules:
+    return Modules(each_base, tmp_path)
 
 
-@pytest.fixture
-def moved(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """Names of the parameters each training has moved."""
-    seen = []
-
-    def fit(model: Any, *arguments: Any) -> Any:
-        before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        record = loop.fit(model, *arguments)
-        seen.append({name for name, p in model.named_parameters() if not torch.equal(p, before[name])})
-        return record
-
-    monkeypatch.setattr(frozen_training, "fit", fit)
-    return seen
-
-
-def test_factors_and_head_move_and_nothing_else(trainings: Trainings, moved: list[set[str]]) -> None:
+def test_factors_and_head_move_and_nothing_else(trainings: Modules, moved: list[set[str]]) -> None:
     language = trainings.language("language")
     assert trainings.record.trained_parameters > language.entries == sum(p.size for p in language.parameters.values())
     assert language.metadata.role == "language" and not language.head
@@ -216,31 +185,7 @@ def test_factors_and_head_move_and_nothing_else(trainings: Trainings, moved: lis
     assert moved[1] - of_task == set(task.head)
 
 
-def test_lora_of_a_language_learns_its_text(trainings: Trainings) -> None:
-    for path in trainings.texts:
-        path.write_text("ba be bi bo bu\n" * 40)
-    trainings.language("language", max_steps=40)
-    first, last = (look["masked_lm_loss"] for look in trainings.record.history)
-    assert last < first - 0.5
-
-
-def test_equal_runs_leave_equal_bytes(trainings: Trainings) -> None:
-    trainings.language("language")
-
-    def bytes_of(name: str, start: str | None = "language", seed: int = 0) -> tuple[bytes, bytes]:
-        trainings.task(name, start, seed)
-        path = trainings.folder / name
-        return path.read_bytes(), path.with_suffix(".json").read_bytes()
-
-    assert bytes_of("task") == bytes_of("again")
-    contents = [bytes_of(name, start, seed)[0] for name, start, seed in
-                (("task", "language", 0), ("base", None, 0), ("seed", "language", 1))]  # fmt: skip
-    assert len(set(contents)) == 3
-    start = lora.load(trainings.folder / "task").metadata.start
-    assert start == [training.sha256_of(trainings.folder / "language")]
-
-
-def test_a_task_starts_from_the_base_plus_the_language_s_lora(trainings: Trainings) -> None:
+def test_a_task_starts_from_the_base_plus_the_language_s_lora(trainings: Modules) -> None:
     """What is looked at before the first step is the merged model."""
     language = trainings.language("language", learning_rate=0.1)
     losses = []
@@ -250,39 +195,11 @@ def test_a_task_starts_from_the_base_plus_the_language_s_lora(trainings: Trainin
         losses.append(trainings.record.history[0])
     model = base.classifier(description, pico.LABELS, seed=0)
     lora.apply(model, description, [(language, 1.0)])
-    job = training.Job(trainings.base, Phase(**PHASE), 0, trainings.folder / "x")
-    lesson = frozen_training.of_task(job, description, *trainings.rows, pico.LABELS, ROWS)
-    assert losses[1] == {"step": 0} | lesson.objective.held_out(model.eval())
-    assert losses[0] == {"step": 0} | lesson.objective.held_out(lesson.model.eval())
-
-
-def test_a_stopped_training_goes_on_to_the_same_bytes(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = {"evaluate_every": 2, "keep": "best", "max_steps": 6}
-    trainings.language("language", **look)
-    trainings.task("task", "language", **look)
-    whole = {name: (trainings.folder / name).read_bytes() for name in ("language", "task")}
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    advance, kills = loop._Run.advance, list[int]()
-
-    def ending(run: loop._Run) -> float:
-        if kills and run.step == kills[0]:
-            kills.pop()
-            raise RuntimeError("killed")
-        return advance(run)
-
-    monkeypatch.setattr(loop._Run, "advance", ending)
-    trains = {
-        "language": lambda: trainings.language("again", **look),
-        "task": lambda: trainings.task("again", "language", **look),
-    }
-    for name, train in trains.items():
-        kills.append(3)
-        with pytest.raises(RuntimeError, match="killed"):
-            train()
-        assert len(list(trainings.folder.glob(".again.*.checkpoint"))) == 1
-        train()
-        assert (trainings.folder / "again").read_bytes() == whole[name]
-    assert not list(trainings.folder.glob(".*.checkpoint"))
+    plain, objective = training.begin(trainings.job("task", "x"))
+    assert losses[1] == {"step": 0} | objective.held_out(model.eval())
+    assert losses[0] == {"step": 0} | objective.held_out(plain.eval())
+    start = lora.load(trainings.folder / "task").metadata.start
+    assert start == [training.sha256_of(trainings.folder / "language")]
 
 
 # Composition, evaluation, export
@@ -327,7 +244,7 @@ def test_a_composed_model_is_the_weighted_sum(each_base: Path, tmp_path: Path) -
     assert content["added"] is None and content["overlap"] is None
 
 
-def test_an_exported_model_is_an_ordinary_checkpoint(trainings: Trainings) -> None:
+def test_an_exported_model_is_an_ordinary_checkpoint(trainings: Modules) -> None:
     """And scores are those of the other methods."""
     trainings.language("language")
     task, out = trainings.task("task"), trainings.folder
@@ -344,12 +261,10 @@ def test_an_exported_model_is_an_ordinary_checkpoint(trainings: Trainings) -> No
 
 
 def test_lora_beside_a_vector(pico_xlmr: Path, tmp_path: Path) -> None:
-    trainings = Trainings(pico_xlmr, tmp_path)
+    trainings = Modules(pico_xlmr, tmp_path)
     description = base.read(pico_xlmr)
     language = saved(tmp_path, description, "language")
-    training.train_task(
-        training.Job(pico_xlmr, Phase(**PHASE), 0, tmp_path / "delta"), *trainings.rows, pico.LABELS, ROWS
-    )
+    trainings.train("delta", "task", "delta", **FAST)
     model = evaluation.build(trainings.compose(("language0", 1.0), ("delta", 1.0)), description)
     delta, name = sft.load(tmp_path / "delta"), "encoder.layer.0.output.dense.weight"
     moved = model.base_model.get_parameter(name).detach().numpy() - base.weights(description.location)[name].numpy()

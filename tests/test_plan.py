@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_config import EXPERIMENT, changed
 
-from deftx import plan as planning
-from deftx.config import Experiment, load, validate
-from deftx.errors import ConfigError
-from deftx.plan import Machine, Shape, Work, disk, hours, job_counts, merged, plan, render, shape_of, steps_between
+from deftx.config import Experiment
+from deftx.machines import MACHINES, Machine, hours
+from deftx.plan import disk, job_counts, plan
+from deftx.plan_report import render
+from deftx.reading import load, validate
 from deftx.settings import File, Phase
+from deftx.shapes import SHAPES, Shape, shape_of, shape_of_parameters
+from deftx.work import COMPOSING_SECONDS, START_SECONDS, Work, steps_between, trained
 
 BASE = Shape(12, 768, 3072, 250_002, 514)
 HUB = File(hub="somebody/rows", commit="0" * 40, path="train.parquet")
@@ -42,7 +45,7 @@ COMMANDS = [
     train("delta", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE),
     'mask delta --selection \'{"rank": "none"}\' --k 1000000 --out mask',
     train("sft", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE, "--mask", "mask"),
-    "evaluate recipe --scores s",
+    "evaluate recipe --dataset r/datasets/nusax/ace/test.csv --max-length 128 --scores s",
 ]
 ADAPTER = train(
     "adapter", "r/corpora/ace/train.txt.gz", PHASE, LANGUAGE, "--shape", '{"reduction": 2, "invertible_reduction": 2}'
@@ -63,10 +66,20 @@ def test_downloads_are_those_no_mirror_holds(tmp_path: Path) -> None:
     made = plan(experiment(), OUTPUT, tmp_path)
     assert [file.path for file in made.downloads] == ["train.parquet"]
     assert [file.path for file in made.mirrored] == ["ace.txt"]
-    text = render(made, planning.MACHINES["a100"])
+    text = render(made, MACHINES["a100"])
     assert "somebody/rows (hub): 1 file, size not stated" in text
     assert "Besides, in the mirror: 1 file, 3.0 MB" in text
     assert "Not counted: 1 raw file whose pin states no size" in text
+
+
+def test_a_folder_is_not_to_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that is not there: nobody can download it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEFTX_BASE", raising=False)
+    made = plan(experiment(base={"model": "../models/typo"}), OUTPUT, None)
+    assert made.model is None
+    text = render(made, MACHINES["h200"])
+    assert "typo" not in text and "The shapes of the base model are not known" in text
 
 
 def test_disk_of_each_kind() -> None:
@@ -138,7 +151,7 @@ def test_lora_of_the_paper_trains_as_much_as_sparse_fine_tuning(name: str) -> No
     for recipe, k in zip(recipes, (budget.language, budget.task, budget.task), strict=True):
         assert recipe
         command = ["lora", "--shape", recipe.model_dump_json(exclude={"phase"})]
-        assert planning._trained(command, planning.SHAPES[paper.base.model], {}) == pytest.approx(k, rel=0.01)
+        assert trained(command, SHAPES[paper.base.model], {}) == pytest.approx(k, rel=0.01)
 
 
 def test_random_masks_and_pruned_deltas() -> None:
@@ -164,9 +177,27 @@ def test_operations_of_a_step_by_hand() -> None:
 
 
 def test_hours_by_hand() -> None:
-    machine = Machine("slow", operations=100.0, bandwidth=10.0, launch=2.0, origin="")
+    machine = Machine("slow", operations=100.0, forward=50.0, bandwidth=10.0, launch=2.0, origin="")
     one = Work("train", operations=(3600.0, 7200.0), traffic=(360.0, 720.0), steps=(18, 36), seconds=0.0)
     assert hours([one, one], machine) == pytest.approx((2 * (36 + 36 + 36) / 3600, 2 * (72 + 72 + 72) / 3600))
+    assert hours([Work("evaluate", forward=500.0, seconds=3.0)], machine) == pytest.approx((13 / 3600, 13 / 3600))
+
+
+def test_an_evaluation_takes_what_the_machine_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 sentences as published, half of the tokens let in; as many as there are where they have been counted."""
+    monkeypatch.chdir(tmp_path)
+    command = COMMANDS[-1]
+    (one,) = plan(experiment(), f"{STATS}\nShell command: deftx {command}", None).works
+    assert one.forward == pytest.approx(400 * 64 * (2 * BASE.body + 4 * 12 * 768 * 64))
+    spent = [3600 * hours([one], MACHINES[name])[1] for name in ("h200", "t4", "cpu")]
+    assert START_SECONDS < spent[0] < spent[1] < spent[2]
+    counted = tmp_path / "r/datasets/nusax/ace/test.json"
+    counted.parent.mkdir(parents=True)
+    counted.write_text('{"rows": 100}')
+    (other,) = plan(experiment(), f"{STATS}\nShell command: deftx {command}", None).works
+    assert other.forward == pytest.approx(one.forward / 4)
+    (composed,) = plan(experiment(), f"{STATS}\nShell command: deftx compose a:1.0 --out b", None).works
+    assert (composed.forward, composed.seconds) == (0, COMPOSING_SECONDS)
 
 
 PHASES = st.builds(
@@ -212,32 +243,20 @@ def test_parameters_of_a_shape_are_those_of_the_model(pico_xlmr: Path) -> None:
     """XLM-R has one type of token, the pico model more."""
     shapes = {n: s for n, s in json.loads(pico_xlmr.read_text())["shapes"].items() if "pooler" not in n}
     types, hidden = shapes["embeddings.token_type_embeddings.weight"]
-    found = planning._shape_of_parameters(shapes)
+    found = shape_of_parameters(shapes)
     assert found is not None
     assert found.total == sum(math.prod(shape) for shape in shapes.values()) - (types - 1) * hidden
 
 
 def test_a_model_of_unknown_shape_is_planned_without_hours() -> None:
-    text = render(plan(validate(EXPERIMENT), OUTPUT, None), planning.MACHINES["h200"])
+    text = render(plan(validate(EXPERIMENT), OUTPUT, None), MACHINES["h200"])
     assert "some/model: size not known" in text
     assert "snakemake results/pico/base.json, then ask again" in text
 
 
 def test_each_speed_says_where_it_comes_from() -> None:
-    for name, machine in planning.MACHINES.items():
+    for name, machine in MACHINES.items():
         assert machine.origin.startswith(("measured: ", "computed from operations: ")), name
-
-
-def test_what_is_laid_over(tmp_path: Path) -> None:
-    import yaml
-
-    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
-    below.write_text(yaml.safe_dump(EXPERIMENT))
-    above.write_text("name: other\nselections: {lt-sft: {k: {task: 7}}}\n")
-    both = merged([below, above])
-    assert (both.name, both.selections["lt-sft"].k.task, both.selections["lt-sft"].k.language) == ("other", 7, 0.05)
-    with pytest.raises(ConfigError, match=r"no\.yaml does not exist"):
-        merged([below, tmp_path / "no.yaml"])
 
 
 def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

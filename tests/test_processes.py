@@ -15,16 +15,17 @@ import numpy as np
 import pico
 import pytest
 import torch
+import trainings
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from deftx import base, loop, sft, training
+from deftx import base, loop, sft
 from deftx.masks import build
 from deftx.objectives import Batch
 from deftx.optim import masked_entries, parameters_of
-from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
+from deftx.settings import Denoising, TaskTraining
 
-PHASE = Phase(max_steps=4, batch_size=7, learning_rate=1e-3)
+PHASE = {"max_steps": 4, "batch_size": 7}
 
 
 def train(base_json: Path, folder: Path, out: Path, kind: str, mask: Path | None) -> None:
@@ -34,24 +35,18 @@ def train(base_json: Path, folder: Path, out: Path, kind: str, mask: Path | None
     def watched(run: loop._Run, batch: Batch) -> Batch:
         if run.step == 1 and os.environ.get("TERMINATED", "none") == os.environ.get("RANK"):
             os.kill(os.getpid(), signal.SIGTERM)
-        share = math.ceil(PHASE.batch_size / int(os.environ.get("WORLD_SIZE", "1")))
+        share = math.ceil(PHASE["batch_size"] / int(os.environ.get("WORLD_SIZE", "1")))
         assert len(batch["input_ids"]) <= share, "a process trained on more than its share"
         return on_device(run, batch)
 
     loop._Run._on_device = watched  # type: ignore[method-assign]
-    job = training.Job(base_json, PHASE, 0, out, mask)
-    if kind == "language":
-        recipe = LanguageTraining(block=16, precision="fp32", l1=0.1)
-        training.train_language(job, folder / "train.txt", folder / "valid.txt", recipe)
-    else:
-        settings = TaskTraining(max_length=16, precision="fp32", l1=0.1)
-        training.train_task(job, folder / "train.csv", folder / "valid.csv", pico.LABELS, settings)
+    trainings.Trainings(base_json, folder).train("sft" if mask else "delta", kind, out.name, mask, l1=0.1, **PHASE)
     loop._Run._on_device = on_device  # type: ignore[method-assign]
 
 
 @pytest.fixture
 def still(tmp_path: Path, pico_xlmr: Path) -> Path:
-    """A base model without dropout, and data beside it."""
+    """A base model without dropout."""
     description = base.read(pico_xlmr)
     config = json.loads((Path(description.location) / "config.json").read_text())
     for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
@@ -61,8 +56,6 @@ def still(tmp_path: Path, pico_xlmr: Path) -> Path:
     changed = config | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (tmp_path / "base/config.json").write_text(json.dumps(changed))
     base.describe(None, None, str(tmp_path / "base"), tmp_path / "base.json")
-    pico.text(tmp_path / "train.txt"), pico.text(tmp_path / "valid.txt", 10, seed=1)
-    pico.rows(tmp_path / "train.csv"), pico.rows(tmp_path / "valid.csv", 8, seed=1)
     return tmp_path / "base.json"
 
 
@@ -144,9 +137,9 @@ def test_a_wrapped_model_is_refused(pico_bert: Path, alone: None) -> None:
     model: Any = base.classifier(base.read(pico_bert), pico.LABELS, seed=0)
     encoder = base.encoder_parameters(model, base.read(pico_bert))
     with pytest.raises(TypeError, match="do not wrap the model"):
-        parameters_of(DistributedDataParallel(model), {}, training.TaskTraining())
+        parameters_of(DistributedDataParallel(model), {}, TaskTraining())
     mask = {name: torch.arange(p.numel()) for name, p in encoder.items()}
-    masked_entries(model, parameters_of(model, encoder, training.TaskTraining()), mask)
+    masked_entries(model, parameters_of(model, encoder, TaskTraining()), mask)
     tokens = torch.full((2, 4), 5)
     model(tokens)
     wrapped = DistributedDataParallel(model)

@@ -39,7 +39,19 @@ def test_figures_do_not_depend_on_training_nor_masks_on_transformers() -> None:
     reached = {stage: provenance._reached([f"deftx.{stage}"]) for stage in ("figures", "masks", "training")}
     assert not reached["figures"] & {"deftx.training", "deftx.masks", "deftx.sft"}
     assert not reached["masks"] & {"deftx.training", "deftx.base", "deftx.objectives"}
-    assert {"deftx.loop", "deftx.optim", "deftx.objectives", "deftx.sft", "deftx.base"} <= reached["training"]
+    assert {"deftx.lessons", "deftx.loop", "deftx.optim", "deftx.objectives", "deftx.sft", "deftx.base"} <= reached[
+        "training"
+    ]
+
+
+def test_trainings_do_not_depend_on_one_another() -> None:
+    """Code of one way to move a model is none of the others' business."""
+    ways = {
+        f"deftx.{way}" for way in ("full_training", "sparse_training", "gradients", "adapter_training", "lora_training")
+    }
+    for way in ways:
+        assert provenance._reached([way]) & ways == {way}
+        assert "deftx.training" in provenance._reached([way])
 
 
 def test_a_fingerprint_is_of_content_and_not_of_place(tmp_path: Path) -> None:

@@ -6,21 +6,20 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
-import pico
 import pytest
 from safetensors import safe_open
+from trainings import Trainings
 
 from deftx import loop, training
 from deftx.errors import DeltaError
 from deftx.masks import build
-from deftx.settings import Denoising, LanguageTraining, Phase
+from deftx.settings import Denoising
 
-PHASE = Phase(max_steps=6, batch_size=8, learning_rate=1e-3, evaluate_every=2, keep="best")
+PHASE = {"max_steps": 6, "evaluate_every": 2, "keep": "best"}
 
 
 def train(base: Path, folder: Path, out: str, mask: Path | None = None) -> None:
     """One training; the environment variable END says at which step the process ends itself, and by which signal."""
-    pico.text(folder / "train.txt"), pico.text(folder / "valid.txt", 10, seed=1)
     if "END" in os.environ:
         step, number = map(int, os.environ["END"].split())
         loop.CHECKPOINT_SECONDS = -1.0
@@ -32,10 +31,7 @@ def train(base: Path, folder: Path, out: str, mask: Path | None = None) -> None:
             return advance(run)
 
         loop._Run.advance = ending  # type: ignore[method-assign]
-    recipe = LanguageTraining(block=16, precision="fp32")
-    training.train_language(
-        training.Job(base, PHASE, 0, folder / out, mask), folder / "train.txt", folder / "valid.txt", recipe
-    )
+    Trainings(base, folder).train("sft" if mask else "delta", "language", out, mask, **PHASE)
 
 
 def ended(base: Path, folder: Path, mask: Path, end: str) -> subprocess.CompletedProcess[str]:

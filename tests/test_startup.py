@@ -127,7 +127,8 @@ def test_peft_is_imported_by_the_training_of_lora_alone(tmp_path: Path, pico_ber
     """By no other module, and transformers, which looks whether it is there, does not import it either."""
     users = {path.stem for path in provenance.PACKAGE.glob("*.py") if "peft import" in path.read_text()}
     assert users == {"lora_training"}
-    stages = ("training", "adapter_training", "composition", "evaluation", "masks", "lora")
+    trainings = ("full_training", "sparse_training", "gradients", "adapter_training")
+    stages = (*trainings, "composition", "evaluation", "masks", "lora")
     assert "deftx.lora_training" not in provenance._reached([f"deftx.{stage}" for stage in stages])
     rows = pico.rows(tmp_path / "rows.csv")
     command = [

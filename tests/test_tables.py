@@ -12,6 +12,7 @@ from deftx import tables
 from deftx.errors import DatasetError
 from deftx.signatures import pooled
 from deftx.statistics import holm
+from deftx.table_plan import Plan
 
 LANGUAGES, SEEDS = ("src", "one", "two"), (0, 1)
 
@@ -22,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results.predictions(folder, LANGUAGES, SEEDS)
     results.record(folder, "sfts/task/x/seed0")
     plan = results.plan(LANGUAGES, SEEDS, vectors=["sfts/task/x/seed0"])
-    tables.build(folder, tables.Plan.model_validate(plan), folder / "tables")
+    tables.build(folder, Plan.model_validate(plan), folder / "tables")
     return folder
 
 
@@ -113,7 +114,7 @@ def test_scores_without_signature_or_of_another_metric_are_refused(tmp_path: Pat
     for content in (path.read_text(), "{}"):
         path.write_text(content)
         with pytest.raises(DatasetError, match=r"src/seed0\.json has no signature, or one of another metric"):
-            tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+            tables.build(tmp_path, Plan.model_validate(plan), tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 
@@ -122,7 +123,7 @@ def test_accuracy_beside_published_scores(tmp_path: Path) -> None:
     plan = results.plan(LANGUAGES, [0])
     published = {"method": "deft-x", "title": "DeFT-X", "base": "X", "source": "a paper", "scores": {"mean": 50.0}}
     plan["tasks"]["mood"] |= {"metric": "accuracy", "published": [published]}
-    tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    tables.build(tmp_path, Plan.model_validate(plan), tmp_path / "tables")
     frames = [pd.read_csv(tmp_path / f"predictions/deft-x/mood/{c}/seed0.csv") for c in LANGUAGES[1:]]
     mean = 100 * np.mean([(frame["label"] == frame["predicted"]).mean() for frame in frames])
     row = pd.read_csv(tmp_path / "tables/published.csv").iloc[0]
@@ -161,7 +162,7 @@ def test_training_records_are_tabulated(made: Path) -> None:
 def test_one_seed_and_no_control(tmp_path: Path) -> None:
     results.predictions(tmp_path, LANGUAGES, [0])
     plan = results.plan(LANGUAGES, [0], control=None, reference=None)
-    tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    tables.build(tmp_path, Plan.model_validate(plan), tmp_path / "tables")
     assert "one seed" in (tmp_path / "tables" / "mood.md").read_text()
     assert pd.read_csv(tmp_path / "tables" / "gains.csv").empty
     assert pd.read_csv(tmp_path / "tables" / "published.csv").empty
@@ -173,7 +174,7 @@ def test_test_sets_of_several_sizes_are_named_so(tmp_path: Path) -> None:
     files = sorted(tmp_path.glob("predictions/*/mood/two/*.csv"))
     for file in files:
         file.write_text("".join(file.read_text().splitlines(keepends=True)[:-5]))
-    tables.build(tmp_path, tables.Plan.model_validate(results.plan(LANGUAGES, SEEDS)), tmp_path / "tables")
+    tables.build(tmp_path, Plan.model_validate(results.plan(LANGUAGES, SEEDS)), tmp_path / "tables")
     most = len(files[0].parents[1].joinpath("one/seed0.csv").read_text().splitlines()) - 1
     assert f"over {most - 5} to {most} test items" in (tmp_path / "tables/mood.md").read_text()
 
@@ -183,7 +184,7 @@ def test_predictions_of_other_items_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "predictions" / "lt-sft" / "mood" / "one" / "seed1.csv"
     path.write_text(path.read_text().replace("0,bad,", "x,bad,", 1))
     with pytest.raises(DatasetError, match=r"lt-sft/mood/one/seed1\.csv is about other items"):
-        tables.build(tmp_path, tables.Plan.model_validate(results.plan(LANGUAGES, SEEDS)), tmp_path / "tables")
+        tables.build(tmp_path, Plan.model_validate(results.plan(LANGUAGES, SEEDS)), tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 
@@ -193,13 +194,13 @@ def test_methods_scored_on_other_items_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "predictions" / "lt-sft" / "mood" / "one" / "seed0.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
     with pytest.raises(DatasetError, match=r"lt-sft.* is about other items"):
-        tables.build(tmp_path, tables.Plan.model_validate(results.plan(LANGUAGES, [0])), tmp_path / "tables")
+        tables.build(tmp_path, Plan.model_validate(results.plan(LANGUAGES, [0])), tmp_path / "tables")
 
 
 def test_a_language_without_a_vector_is_marked(tmp_path: Path) -> None:
     results.predictions(tmp_path, LANGUAGES, [0])
     plan = results.plan(LANGUAGES, [0], lacking={"lt-sft": {"mood": ["two"]}, "deft-x": {"mood": []}})
-    tables.build(tmp_path, tables.Plan.model_validate(plan), tmp_path / "tables")
+    tables.build(tmp_path, Plan.model_validate(plan), tmp_path / "tables")
     table = pd.read_csv(tmp_path / "tables" / "scores.csv", keep_default_na=False).set_index(["method", "language"])
     assert [key for key, note in table["note"].items() if note] == [("lt-sft", "two")]
     for form in ("md", "tex"):

@@ -1,4 +1,4 @@
-"""Both phases of both objectives on two-layer models: what moves, what is stored, and equal bytes of equal runs."""
+"""All trainings of both objectives on two-layer models: what moves, what is stored, and equal bytes of equal runs."""
 
 import json
 from collections.abc import Callable
@@ -9,59 +9,50 @@ import numpy as np
 import pico
 import pytest
 import torch
+from trainings import KINDS, LESSONS, Trainings
 
-from deftx import base, gradients, loop, optim, sft, training
+from deftx import base, gradients, lessons, loop, optim, sft, training
 from deftx.errors import VectorError
 from deftx.lookups import TouchedRows, UsedRows
 from deftx.masks import build
-from deftx.settings import Denoising, LanguageTraining, Phase, TaskTraining
+from deftx.settings import Denoising
 
-OBJECTIVES = ("language", "task")
 K = 400
 
 
-class Trainings:
-    """Trainings of one base model on the same small data."""
+class Vectors(Trainings):
+    """Trainings that leave vectors."""
 
-    def __init__(self, base: Path, folder: Path) -> None:
-        self.base, self.folder = base, folder
-        self.texts = pico.text(folder / "train.txt"), pico.text(folder / "valid.txt", 10, seed=1)
-        self.rows = pico.rows(folder / "train.csv"), pico.rows(folder / "valid.csv", 8, seed=1)
-
-    def train(self, objective: str, out: str, **changes: Any) -> sft.Vector:
-        """Train and read what is left; `mask`, `start` and `seed` are the job's, all else belongs to the phase."""
-        job = {key: changes.pop(key) for key in ("mask", "start", "seed", "gradients") if key in changes}
-        settings = {
-            key: changes.pop(key)
-            for key in ("output_embedding", "l1", "clip", "replacement", "precision", "freeze_layer_norm")
-            if key in changes
-        }
-        phase = Phase(**{"max_steps": 3, "batch_size": 8, "learning_rate": 1e-3} | changes)
-        path = self.folder / out
-        wanted = training.Job(self.base, phase, job.pop("seed", 0), path, **job)
-        if objective == "language":
-            recipe = LanguageTraining(**{"block": 16, "precision": "fp32"} | settings)
-            training.train_language(wanted, *self.texts, recipe)
-        else:
-            training.train_task(
-                wanted, *self.rows, pico.LABELS, TaskTraining(**{"max_length": 16, "precision": "fp32"} | settings)
-            )
-        return sft.load(path)
+    def vector(self, objective: str, out: str, **changes: Any) -> sft.Vector:
+        """Train, by what is given, and read what is left."""
+        kind = "gradient" if changes.pop("gradients", False) else "sft" if "mask" in changes else "delta"
+        self.train(kind, objective, out, **changes)
+        return sft.load(self.folder / out)
 
     def select(self, delta: str, out: str, k: int = K) -> Path:
         build(self.folder / delta, Denoising(), k, self.folder / out, self.folder / f"{out}.json")
         return self.folder / out
 
-
-@pytest.fixture(params=["pico_bert", "pico_xlmr"])
-def both(request: pytest.FixtureRequest, tmp_path: Path) -> Trainings:
-    """Trainings of a BERT and of an XLM-R."""
-    return Trainings(request.getfixturevalue(request.param), tmp_path)
+    def ready(self, kind: str, objective: str) -> dict[str, Any]:
+        """What a training of this kind needs beside its data: a mask, or a task's module that of a language."""
+        if kind == "sft":
+            self.train("delta", objective, "delta")
+            return {"mask": self.select("delta", "mask")}
+        if kind in ("adapter", "lora") and objective == "task":
+            self.train(kind, "language", "language")
+            return {"start": "language"}
+        return {}
 
 
 @pytest.fixture
-def trainings(pico_bert: Path, tmp_path: Path) -> Trainings:
-    return Trainings(pico_bert, tmp_path)
+def both(each_base: Path, tmp_path: Path) -> Vectors:
+    """Trainings of a BERT and of an XLM-R."""
+    return Vectors(each_base, tmp_path)
+
+
+@pytest.fixture
+def trainings(pico_bert: Path, tmp_path: Path) -> Vectors:
+    return Vectors(pico_bert, tmp_path)
 
 
 @pytest.fixture
@@ -83,9 +74,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
     return seen
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_delta_is_what_the_model_moved(both: Trainings, watched: list[Any], objective: str) -> None:
-    delta = both.train(objective, "delta")
+@pytest.mark.parametrize("objective", LESSONS)
+def test_a_delta_is_what_the_model_moved(both: Vectors, watched: list[Any], objective: str) -> None:
+    delta = both.vector(objective, "delta")
     start, end = watched
     encoder = base.weights(base.read(both.base).location)
     assert all(torch.equal(start[name], weight) for name, weight in encoder.items())
@@ -100,11 +91,11 @@ def test_a_delta_is_what_the_model_moved(both: Trainings, watched: list[Any], ob
             assert moved.any() or "position" in name or "token_type" in name or "key.bias" in name
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_sparse_fine_tuning_moves_the_mask_alone(both: Trainings, watched: list[Any], objective: str) -> None:
-    both.train(objective, "delta")
+@pytest.mark.parametrize("objective", LESSONS)
+def test_sparse_fine_tuning_moves_the_mask_alone(both: Vectors, watched: list[Any], objective: str) -> None:
+    both.vector(objective, "delta")
     mask = both.select("delta", "mask")
-    vector = both.train(objective, "sft", mask=mask)
+    vector = both.vector(objective, "sft", mask=mask)
     start, end = watched[2:]
     assert all(torch.equal(watched[0][name], tensor) for name, tensor in start.items() if not name.startswith("pooler"))
     chosen = sft.load(mask).positions
@@ -119,24 +110,33 @@ def test_sparse_fine_tuning_moves_the_mask_alone(both: Trainings, watched: list[
             np.testing.assert_array_equal(vector.values[name], moved[chosen[name]])
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_equal_runs_leave_equal_bytes(trainings: Trainings, objective: str) -> None:
-    def bytes_of(name: str, **changes: Any) -> tuple[bytes, bytes]:
-        trainings.train(objective, name, evaluate_every=2, **changes)
-        path = trainings.folder / name
-        return path.read_bytes(), path.with_suffix(".json").read_bytes()
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("objective", LESSONS)
+def test_equal_runs_leave_equal_bytes(trainings: Vectors, objective: str, kind: str) -> None:
+    def contents(name: str, **changes: Any) -> tuple[bytes, bytes]:
+        trainings.train(kind, objective, name, evaluate_every=2, **options | changes)
+        return trainings.contents(name)
 
-    assert bytes_of("delta") == bytes_of("again")
-    assert bytes_of("delta")[0] != bytes_of("other", seed=1)[0]
-    mask = trainings.select("delta", "mask")
-    assert bytes_of("sft", mask=mask) == bytes_of("sft-again", mask=mask)
+    options = trainings.ready(kind, objective)
+    one = contents("one")
+    assert contents("again") == one
+    assert contents("other", seed=1)[0] != one[0]
+
+
+@pytest.mark.parametrize("kind", ["delta", "adapter", "lora"])
+def test_a_language_is_learned_from_its_text(trainings: Vectors, kind: str) -> None:
+    for path in trainings.texts:
+        path.write_text("ba be bi bo bu\n" * 40)
+    record = trainings.train(kind, "language", "learned", max_steps=40, learning_rate=1e-2)
+    first, last = (look["masked_lm_loss"] for look in record.history)
+    assert last < first - 0.5
 
 
 @pytest.mark.parametrize("clip", [0.01, 1e9])
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", LESSONS)
 def test_lookups_change_no_byte(
-    both: Trainings, monkeypatch: pytest.MonkeyPatch, objective: str, masked: bool, clip: float
+    both: Vectors, monkeypatch: pytest.MonkeyPatch, objective: str, masked: bool, clip: float
 ) -> None:
     """Embeddings that hold used rows, or give touched rows' gradients, against plain ones; clipped or not."""
     options: dict[str, Any] = {"clip": clip, "l1": 0.1, "max_steps": 5}
@@ -144,24 +144,24 @@ def test_lookups_change_no_byte(
         options["replacement"] = "corpus"
         both.texts = pico.text(both.folder / "few.txt", 8), pico.text(both.folder / "fewer.txt", 2, seed=1)
     if masked:
-        both.train(objective, "delta")
+        both.vector(objective, "delta")
         options["mask"] = both.select("delta", "mask")
     replaced: list[Any] = []
     original = optim.word_lookup
     monkeypatch.setattr(optim, "word_lookup", lambda model: replaced.append(model) or original(model))
-    both.train(objective, "lean", **options)
+    both.vector(objective, "lean", **options)
     embedding = replaced[-1].get_input_embeddings()
     assert type(embedding) is (TouchedRows if masked else UsedRows)
     if not masked:
         assert len(embedding.weight) < base.read(both.base).shapes["embeddings.word_embeddings.weight"][0]
     monkeypatch.setattr(optim, "word_lookup", lambda model: None)
-    both.train(objective, "plain", **options)
+    both.vector(objective, "plain", **options)
     assert (both.folder / "lean").read_bytes() == (both.folder / "plain").read_bytes()
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", LESSONS)
 def test_summed_gradients_are_those_of_the_start(
-    both: Trainings, monkeypatch: pytest.MonkeyPatch, objective: str
+    both: Vectors, monkeypatch: pytest.MonkeyPatch, objective: str
 ) -> None:
     """Against torch's own accumulation, with a head that stands still; and the encoder does not move."""
     models: list[Any] = []
@@ -175,7 +175,7 @@ def test_summed_gradients_are_those_of_the_start(
     if objective == "language":
         still["replacement"] = "corpus"
         both.texts = pico.text(both.folder / "few.txt", 8), pico.text(both.folder / "fewer.txt", 2, seed=1)
-    summed = both.train(objective, "summed", gradients=True, **still)
+    summed = both.vector(objective, "summed", gradients=True, **still)
     assert summed.metadata.kind == "gradient"
     (pieces,) = models[0][1].rows.values()
     assert len(pieces) < models[0][0].config.vocab_size  # the others' gradient is zero
@@ -187,9 +187,9 @@ def test_summed_gradients_are_those_of_the_start(
         def difference(self) -> dict[str, torch.Tensor]:
             return {n: torch.zeros(p.shape) if p.grad is None else p.grad for n, p in self.base.items()}
 
-    monkeypatch.setattr(training, "summed_gradients", lambda model, parameters, pieces: Plain(parameters, pieces))
+    monkeypatch.setattr(gradients, "summed_gradients", lambda model, parameters, pieces: Plain(parameters, pieces))
     monkeypatch.setattr(optim, "word_lookup", lambda model: None)
-    plain = both.train(objective, "plain", gradients=True, **still)
+    plain = both.vector(objective, "plain", gradients=True, **still)
     assert plain.dense.keys() == summed.dense.keys()
     for name in plain.dense:
         if "key.bias" not in name:
@@ -199,41 +199,41 @@ def test_summed_gradients_are_those_of_the_start(
     for name, parameter in models[0][0].base_model.named_parameters():
         assert "pooler" in name or torch.equal(parameter, encoder[name])
     mask = both.select("summed", "mask")
-    assert both.train(objective, "sft", mask=mask).entries == K
+    assert both.vector(objective, "sft", mask=mask).entries == K
 
 
 @pytest.mark.parametrize("changes", [{"output_embedding": "tied", "replacement": "corpus"}, {"replacement": "all"}])
 def test_embeddings_stay_whole_where_rows_cannot_be_left_out(
-    both: Trainings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    both: Vectors, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
     """The output embedding gives every piece a gradient; so may a replacement by any piece."""
     models: list[Any] = []
     original = optim.word_lookup
     monkeypatch.setattr(optim, "word_lookup", lambda model: models.append(model) or original(model))
-    delta = both.train("language", "delta", **changes)
+    delta = both.vector("language", "delta", **changes)
     assert type(models[-1].get_input_embeddings()) is torch.nn.Embedding
     assert delta.metadata.settings["replacement"] == changes["replacement"]
 
 
-def test_only_a_task_s_head_is_stored_and_it_restarts(trainings: Trainings) -> None:
+def test_only_a_task_s_head_is_stored_and_it_restarts(trainings: Vectors) -> None:
     """With a learning rate too small to move it, the head is what it was at the start."""
     frozen = {"head_learning_rate": 1e-30}
-    delta = trainings.train("task", "delta", **frozen)
-    sparse = trainings.train("task", "sft", mask=trainings.select("delta", "mask"), **frozen)
+    delta = trainings.vector("task", "delta", **frozen)
+    sparse = trainings.vector("task", "sft", mask=trainings.select("delta", "mask"), **frozen)
     assert delta.metadata.labels == list(pico.LABELS)
     assert delta.head.keys() == sparse.head.keys() and "classifier.weight" in delta.head
     for name, value in delta.head.items():
         np.testing.assert_allclose(sparse.head[name], value, rtol=0, atol=1e-25)
-    other = trainings.train("task", "other", seed=1, **frozen)
+    other = trainings.vector("task", "other", seed=1, **frozen)
     assert (other.head["classifier.weight"] != delta.head["classifier.weight"]).any()
-    assert not trainings.train("language", "language").head
+    assert not trainings.vector("language", "language").head
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_training_starts_on_top_of_a_vector(trainings: Trainings, watched: list[Any], objective: str) -> None:
-    trainings.train("language", "delta")
-    source = trainings.train("language", "source", mask=trainings.select("delta", "mask"))
-    delta = trainings.train(objective, "adapted", start=trainings.folder / "source")
+@pytest.mark.parametrize("objective", LESSONS)
+def test_training_starts_on_top_of_a_vector(trainings: Vectors, watched: list[Any], objective: str) -> None:
+    trainings.vector("language", "delta")
+    source = trainings.vector("language", "source", mask=trainings.select("delta", "mask"))
+    delta = trainings.vector(objective, "adapted", start="source")
     start, end = watched[-2:]
     for name, positions in source.positions.items():
         expected = watched[0][name].clone()
@@ -246,28 +246,22 @@ def test_training_starts_on_top_of_a_vector(trainings: Trainings, watched: list[
     assert len(delta.metadata.start) == 1
 
 
-@pytest.mark.parametrize("kind", ["delta", "sft", "gradient"])
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("objective", LESSONS)
 def test_a_stopped_training_leaves_the_same_bytes(
-    trainings: Trainings, monkeypatch: pytest.MonkeyPatch, objective: str, kind: str
+    trainings: Vectors, monkeypatch: pytest.MonkeyPatch, objective: str, kind: str
 ) -> None:
-    options: dict[str, Any] = {"max_steps": 4, "evaluate_every": 1, "keep": "best", "gradients": kind == "gradient"}
-    trainings.train(objective, "whole", **options)
-    if kind == "sft":
-        options["mask"] = trainings.select("whole", "mask")
-        trainings.train(objective, "whole", **options)
+    options = trainings.ready(kind, objective) | {"max_steps": 4, "evaluate_every": 1, "keep": "best"}
+    trainings.train(kind, objective, "whole", **options)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     with monkeypatch.context() as patch:
         patch.setattr(loop._Run, "advance", stopping_at(2, loop._Run.advance))
         with pytest.raises(KeyboardInterrupt):
-            trainings.train(objective, "stopped", **options)
+            trainings.train(kind, objective, "stopped", **options)
     assert not (trainings.folder / "stopped").exists()
-    assert [p.name for p in trainings.folder.glob(".stopped*")] == [
-        p.name for p in trainings.folder.glob("*.checkpoint")
-    ]
-    trainings.train(objective, "stopped", **options)
-    assert (trainings.folder / "stopped").read_bytes() == (trainings.folder / "whole").read_bytes()
-    assert (trainings.folder / "stopped.json").read_bytes() == (trainings.folder / "whole.json").read_bytes()
+    assert len(list(trainings.folder.glob(".stopped*"))) == len(list(trainings.folder.glob("*.checkpoint"))) == 1
+    trainings.train(kind, objective, "stopped", **options)
+    assert trainings.contents("stopped") == trainings.contents("whole")
     assert not list(trainings.folder.glob(".stopped*")), "the checkpoint is gone"
 
 
@@ -280,19 +274,19 @@ def stopping_at(step: int, advance: Callable[[Any], float]) -> Callable[[Any], f
     return stopped
 
 
-def test_a_checkpoint_of_other_settings_is_not_used(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_of_other_settings_is_not_used(trainings: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     with monkeypatch.context() as patch:
         patch.setattr(loop._Run, "advance", stopping_at(2, loop._Run.advance))
         with pytest.raises(KeyboardInterrupt):
-            trainings.train("task", "one", seed=1)
-    trainings.train("task", "one", seed=0)
-    trainings.train("task", "two", seed=0)
+            trainings.vector("task", "one", seed=1)
+    trainings.vector("task", "one", seed=0)
+    trainings.vector("task", "two", seed=0)
     assert (trainings.folder / "one").read_bytes() == (trainings.folder / "two").read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["frozen", "trained", "tied"])
-def test_the_output_embedding(both: Trainings, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_the_output_embedding(both: Vectors, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     models: list[Any] = []
 
     def fit(model: Any, *arguments: Any) -> Any:
@@ -300,7 +294,7 @@ def test_the_output_embedding(both: Trainings, monkeypatch: pytest.MonkeyPatch, 
         return loop.fit(model, *arguments)
 
     monkeypatch.setattr(training, "fit", fit)
-    delta = both.train("language", "delta", output_embedding=kind)
+    delta = both.vector("language", "delta", output_embedding=kind)
     weight, given = models[0].get_output_embeddings().weight, models[0].get_input_embeddings().weight
     start = base.weights(base.read(both.base).location)["embeddings.word_embeddings.weight"]
     assert (weight is given) is (kind == "tied")
@@ -308,20 +302,20 @@ def test_the_output_embedding(both: Trainings, monkeypatch: pytest.MonkeyPatch, 
     assert delta.dense["embeddings.word_embeddings.weight"].any()
 
 
-def test_the_pull_towards_the_start_counts_all_parameters(trainings: Trainings) -> None:
+def test_the_pull_towards_the_start_counts_all_parameters(trainings: Vectors) -> None:
     """So strong a pull outweighs the gradients, and keeps the delta smaller than without it."""
-    free, pulled = (trainings.train("language", f"l1-{l1}", l1=l1, max_steps=12) for l1 in (0.0, 1e5))
+    free, pulled = (trainings.vector("language", f"l1-{l1}", l1=l1, max_steps=12) for l1 in (0.0, 1e5))
     sizes = [sum(float(np.abs(d).sum()) for d in vector.dense.values()) for vector in (free, pulled)]
     assert sizes[1] < sizes[0]
 
 
-def test_an_empty_mask_trains_the_head_alone(trainings: Trainings) -> None:
-    trainings.train("task", "delta")
-    vector = trainings.train("task", "sft", mask=trainings.select("delta", "mask", k=0))
+def test_an_empty_mask_trains_the_head_alone(trainings: Vectors) -> None:
+    trainings.vector("task", "delta")
+    vector = trainings.vector("task", "sft", mask=trainings.select("delta", "mask", k=0))
     assert vector.entries == 0 and vector.head
 
 
-def test_a_base_without_masked_lm_head_gets_a_seeded_one(trainings: Trainings, tmp_path: Path) -> None:
+def test_a_base_without_masked_lm_head_gets_a_seeded_one(trainings: Vectors, tmp_path: Path) -> None:
     from transformers import AutoModel
 
     description = base.read(trainings.base)
@@ -330,13 +324,13 @@ def test_a_base_without_masked_lm_head_gets_a_seeded_one(trainings: Trainings, t
     base.describe(None, None, str(tmp_path / "base"), tmp_path / "base.json")
     trainings.base = tmp_path / "base.json"
     for name in ("one", "two"):
-        trainings.train("language", name)
+        trainings.vector("language", name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_the_record_says_what_was_trained(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_says_what_was_trained(trainings: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optim, "word_lookup", lambda model: None)
-    delta = trainings.train("task", "delta", evaluate_every=2)
+    delta = trainings.vector("task", "delta", evaluate_every=2)
     record = json.loads((trainings.folder / "delta.json").read_text())
     assert record["steps"] == record["kept_step"] == 3
     assert [look["step"] for look in record["history"]] == [0, 2, 3]
@@ -345,17 +339,17 @@ def test_the_record_says_what_was_trained(trainings: Trainings, monkeypatch: pyt
 
 
 @pytest.mark.skipif(not loop.wants_bf16("bf16"), reason="needs bf16 arithmetic")
-def test_a_frozen_output_stored_in_bf16_changes_no_byte(both: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
-    both.train("language", "half", precision="bf16")
-    monkeypatch.setattr(training, "wants_bf16", lambda precision: False)
-    both.train("language", "whole", precision="bf16")
+def test_a_frozen_output_stored_in_bf16_changes_no_byte(both: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
+    both.vector("language", "half", precision="bf16")
+    monkeypatch.setattr(lessons, "wants_bf16", lambda precision: False)
+    both.vector("language", "whole", precision="bf16")
     assert (both.folder / "half").read_bytes() == (both.folder / "whole").read_bytes()
     assert (both.folder / "half.json").read_bytes() == (both.folder / "whole.json").read_bytes()
 
 
-def test_a_mask_of_what_does_not_move_is_refused(trainings: Trainings) -> None:
+def test_a_mask_of_what_does_not_move_is_refused(trainings: Vectors) -> None:
     """A silent loss of entries otherwise: the mask was made where layer normalisation moved."""
-    trainings.train("language", "delta", freeze_layer_norm=False)
+    trainings.vector("language", "delta", freeze_layer_norm=False)
     mask = trainings.select("delta", "mask", k=sum(d.size for d in sft.load(trainings.folder / "delta").dense.values()))
     with pytest.raises(VectorError, match=r"holds entries of .*LayerNorm.*, which does not move in this training"):
-        trainings.train("language", "sft", mask=mask)
+        trainings.vector("language", "sft", mask=mask)

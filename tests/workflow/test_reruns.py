@@ -60,7 +60,7 @@ def test_files_touched_but_not_changed(project: Project) -> None:
 
 
 def test_comment_and_docstring_of_the_training_edited(project: Project) -> None:
-    project.edit("deftx/training.py", '"""Training stages:', '"""Stages of training:')
+    project.edit("deftx/training.py", '"""Training: what is', '"""Training, or what is')
     with (project.folder / "deftx/training.py").open("a") as file:
         file.write("\n\n# Nothing more.\n")
     assert project.planned() == set()
@@ -73,6 +73,8 @@ def test_another_mirror_other_threads_and_the_configuration_by_name(project: Pro
 
 def test_command_line_and_error_messages_edited(project: Project) -> None:
     project.edit("deftx/cli.py", "no_args_is_help=True", "no_args_is_help=False")
+    project.edit("deftx/verbs/training.py", "int(os.environ.get(", "int(os.getenv(")
+    project.edit("deftx/consistency.py", "there is no selection", "nobody knows the selection")
     assert project.planned() == set()
 
 
@@ -257,7 +259,7 @@ def test_titles_changed(project: Project) -> None:
 
 
 def test_code_of_the_figures_edited(project: Project) -> None:
-    project.edit("deftx/figures.py", "COLUMN = 3.35", "COLUMN = 3.5")
+    project.edit("deftx/drawing.py", "COLUMN = 3.35", "COLUMN = 3.5")
     assert project.planned() == {"figures"}
 
 

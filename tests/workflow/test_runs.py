@@ -132,6 +132,29 @@ def test_a_mistake_in_a_configuration_given_by_name(project: Project) -> None:
     assert failed(project, "--configfile", "config/quickstart.yaml").count(MISTAKES[norwegian]) == 1
 
 
+def test_a_key_that_stands_twice(project: Project) -> None:
+    """Also where Snakemake, which takes the last of them, has read the file."""
+    project.config.write_text(f"{project.config.read_text()}name: other\n")
+    for named in ((), ("--configfile", "config/quickstart.yaml")):
+        output = failed(project, *named)
+        assert output.count("config/quickstart.yaml cannot be used:") == 1
+        assert "the key name stands in line 1 already; keep one" in output
+
+
+def test_what_cannot_be_reached_is_asked_for_once(tmp_path: Path) -> None:
+    """Downloads go on by themselves where they break off; trying anew what is not there helps nobody."""
+    project, pin = projects.create(tmp_path / "project"), hashlib.sha256().hexdigest()
+    file = {"path": "there/text.txt", "url": "http://127.0.0.1:9/x", "sha256": pin}
+    project.configure(lambda config: config["languages"]["nolo"]["corpus"].update(files=[file]))
+    output = failed(project, f"results/pico/raw/{pin}/text.txt")
+    assert output.count(": fetch 127.0.0.1:9/there/text.txt") == 1
+    assert output.count("error: http://127.0.0.1:9/x cannot be reached") == 1
+    assert "Trying to restart" not in output
+    done = project.snakemake("--dry-run", DEFTX_MIRROR="no/folder")
+    assert done.returncode and "Traceback" not in done.stdout
+    assert done.stdout.count("there is no folder no/folder, which DEFTX_MIRROR names") == 1
+
+
 def test_figures_again_from_stored_results(project: Project) -> None:
     for path in (project.results / "deltas").rglob("*.safetensors"):
         path.unlink()

@@ -36,17 +36,22 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
-def test_the_plan_of_the_paper(shipped: Project) -> None:
-    """Its jobs are those of the dry run; every training has the settings of its task; nothing heavy is imported."""
+@pytest.fixture(scope="module")
+def planned(shipped: Project) -> "subprocess.CompletedProcess[str]":
+    """`deftx plan` of the paper; its dry run lies in dry-run.txt."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     own = {"PATH": path, "PYTHONPATH": os.pathsep.join([str(shipped.folder), *sys.path])}
-    planned = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", PLANNED, "config/paper.yaml", "--gpu", "a100"],
         cwd=shipped.folder,
         env=projects.clean_environment() | NOWHERE | own,
         capture_output=True,
         text=True,
     )
+
+
+def test_the_plan_of_the_paper(shipped: Project, planned: "subprocess.CompletedProcess[str]") -> None:
+    """Its jobs are those of the dry run; every training has the settings of its task; nothing heavy is imported."""
     assert planned.returncode == 0, planned.stderr
     lines = (shipped.folder / "dry-run.txt").read_text().splitlines()
     stats = [line.split() for line in lines[lines.index("Job stats:") + 3 :]]
@@ -79,5 +84,30 @@ def test_the_plan_of_the_paper(shipped: Project) -> None:
 def test_half_of_americasnli(shipped: Project) -> None:
     names = ("americasnli-cpu.yaml", "overlays/americasnli-cpu-first.yaml")
     output = shipped.run("-n", "-p", "--configfile", *(f"config/{name}" for name in names), **NOWHERE)
-    scored = {line.split("scores/")[1].split("/")[2] for line in output.splitlines() if "--scores results/" in line}
+    scored = {line.split("scores/")[1].split("/")[2] for line in output.splitlines() if "deftx evaluate" in line}
     assert scored == {"aym", "bzd", "cni", "gn", "hch"}
+
+
+def test_what_is_fetched_is_told_apart(shipped: Project, planned: "subprocess.CompletedProcess[str]") -> None:
+    """By repository and path: names of files repeat."""
+    lines = (shipped.folder / "dry-run.txt").read_text().splitlines()
+    fetched = [line.partition(": fetch ")[2] for line in lines if ": fetch " in line]
+    assert "IndoNLP/nusax/datasets/sentiment/madurese/valid.csv" in fetched
+    assert "wikimedia/wikipedia/20231101.mad/train-00000-of-00001.parquet" in fetched
+    assert len(set(fetched)) == len(fetched) > 40
+
+
+def test_the_nearest_trimming_trains_no_language_anew(
+    shipped: Project, planned: "subprocess.CompletedProcess[str]"
+) -> None:
+    """Its commands about languages are the paper's, word for word; its task is another, and the only one."""
+    names = ("paper.yaml", "overlays/paper-nearest.yaml")
+    output = shipped.run("-n", "-p", "--configfile", *(f"config/{name}" for name in names), **NOWHERE)
+    verbs = ("train", "mask", "adapter", "lora")
+    made = {line for line in output.splitlines() if line.startswith(tuple(f"Shell command: deftx {v}" for v in verbs))}
+    of_tasks = {line for line in made if "/task/" in line.split("--out ")[1].split()[0]}
+    assert all("/smsa-nearest/" in line.split("--out ")[1].split()[0] for line in of_tasks)
+    of_languages = made - of_tasks
+    # Per language and seed: full, LoRA, adapter, and for each selection a mask and a sparse fine-tuning.
+    assert len(of_languages) == 6 * 3 * (3 + 3 * 2)
+    assert of_languages <= set((shipped.folder / "dry-run.txt").read_text().splitlines())

@@ -1,0 +1,86 @@
+"""The base model's shapes, known without loading it: from base.json, a local copy's config.json, or its name."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from deftx.config import Experiment
+from deftx.settings import Pretraining
+
+ATTENTION = ("self.query", "self.key", "self.value", "output.dense")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shapes of an encoder of the BERT family."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    vocabulary: int
+    positions: int = 512
+
+    @property
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Shape of each weight matrix of a layer, by its module."""
+        attention = {f"attention.{part}": (self.hidden, self.hidden) for part in ATTENTION}
+        inner = {
+            "intermediate.dense": (self.intermediate, self.hidden),
+            "output.dense": (self.hidden, self.intermediate),
+        }
+        return attention | inner
+
+    @property
+    def body(self) -> int:
+        """Parameters of the layers, each of which takes part in every token."""
+        layer = 4 * self.hidden**2 + 2 * self.hidden * self.intermediate + 9 * self.hidden + self.intermediate
+        return self.layers * layer
+
+    @property
+    def total(self) -> int:
+        """Parameters of the encoder."""
+        return self.body + (self.vocabulary + self.positions + 3) * self.hidden
+
+
+SHAPES = {
+    "FacebookAI/xlm-roberta-base": Shape(12, 768, 3072, 250_002, 514),
+    "FacebookAI/xlm-roberta-large": Shape(24, 1024, 4096, 250_002, 514),
+}
+
+
+def shape_of(experiment: Experiment) -> Shape | None:
+    """The base model's shapes, from what is known without loading it; None where nothing is."""
+    described = Path(experiment.folder) / "base.json"
+    if described.is_file():
+        return shape_of_parameters(json.loads(described.read_text())["shapes"])
+    base = experiment.base
+    if base.pretrain:
+        return _pretrained(base.pretrain, experiment)
+    local = Path(os.environ.get("DEFTX_BASE") or base.model or "") / "config.json"
+    if local.is_file():
+        config = json.loads(local.read_text())
+        return Shape(
+            config["num_hidden_layers"],
+            config["hidden_size"],
+            config["intermediate_size"],
+            config["vocab_size"],
+            config["max_position_embeddings"],
+        )
+    return SHAPES.get(base.model or "")
+
+
+def shape_of_parameters(shapes: dict[str, list[int]]) -> Shape | None:
+    """The shapes of an encoder from those of its parameters, by their names."""
+    words = next((s for n, s in shapes.items() if n.endswith("word_embeddings.weight")), None)
+    places = next((s for n, s in shapes.items() if n.endswith("position_embeddings.weight")), [0])
+    inner = [s for n, s in shapes.items() if n.endswith("intermediate.dense.weight")]
+    return Shape(len(inner), words[1], inner[0][0], words[0], places[0]) if words and inner else None
+
+
+def _pretrained(settings: Pretraining, experiment: Experiment) -> Shape:
+    from deftx import testbed
+
+    assert experiment.testbed is not None
+    pieces = len(testbed.inventory(experiment.testbed))
+    return Shape(settings.layers, settings.hidden, settings.intermediate or 4 * settings.hidden, pieces, settings.block)

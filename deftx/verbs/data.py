@@ -1,0 +1,120 @@
+"""Verbs that fetch and prepare data, and describe the base model."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from deftx.errors import ConfigError
+from deftx.verbs.options import Family, Language, Mirror, Out, Settings, parsed
+
+
+def fetch(
+    file: Settings,
+    out: Out,
+    mirror: Mirror = None,
+) -> None:
+    """Fetch a pinned raw file, from the mirror if it holds it."""
+    from deftx import fetching
+    from deftx.settings import File
+
+    fetching.fetch(parsed(File, file), out, mirror)
+
+
+def corpus(
+    language: Language,
+    settings: Settings,
+    out: Out,
+    raw: Annotated[list[Path] | None, typer.Option(help="Raw files, in the order of the settings.")] = None,
+    evaluation: Annotated[
+        list[Path] | None, typer.Option(help="CSV files of datasets whose sentences are dropped.")
+    ] = None,
+    family: Family = None,
+) -> None:
+    """Clean a language's text and split it into train and valid."""
+    from deftx import corpora, datasets, testbed
+    from deftx.settings import Corpus
+
+    if family is not None:
+        spoken = parsed(testbed.Variety, settings)
+        lines = testbed.corpus(parsed(testbed.Family, family), language, spoken)
+        cleaning = Corpus.model_construct(files=(), min_words=2, valid=0.05, min_lines=20)
+    else:
+        cleaning, raw = parsed(Corpus, settings), raw or []
+        if len(raw) != len(cleaning.files):
+            raise ConfigError(f"the settings name {len(cleaning.files)} files, but --raw names {len(raw)}")
+        lines = [
+            line for file, path in zip(cleaning.files, raw, strict=True) for line in corpora.read_lines(file, path)
+        ]
+    sentences = (row[column] for path in evaluation or [] for row in datasets.load(path) for column in ("text", "pair")
+                 if column in row)  # fmt: skip
+    counts = corpora.build(lines, cleaning, sentences, out, language)
+    print(f"{language}: {counts.train} lines to train on, {counts.valid} held out, of {counts.raw}", file=sys.stderr)
+
+
+def dataset(
+    language: Language,
+    split: Annotated[str, typer.Argument(help="train, valid or test.")],
+    settings: Settings,
+    labels: Annotated[str, typer.Option(help="The task's labels as a JSON list.")],
+    out: Out,
+    raw: Annotated[list[Path] | None, typer.Option(help="Raw files of the split.")] = None,
+    sibling: Annotated[list[Path] | None, typer.Option(help="Raw files of the dataset's other splits.")] = None,
+    near: Annotated[list[Path] | None, typer.Option(help="CSV files whose near copies are dropped.")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="CSV file of the validation split: its rows go.")] = None,
+    family: Family = None,
+    spoken: Annotated[str | None, typer.Option(help="For an artificial language: its testbed entry.")] = None,
+) -> None:
+    """Bring labelled data into one layout: a CSV file with id, text, pair and label."""
+    from deftx import datasets, testbed
+    from deftx.settings import DatasetSettings
+
+    kind, names = parsed(DatasetSettings, settings), parsed(list[str], labels)
+    origin = ", ".join(map(str, raw or [])) or f"the testbed's dataset in {language}"
+    if raw:
+        rows = datasets.read_all(raw, kind, names)
+    elif family is not None and spoken is not None:
+        world, tongue = parsed(testbed.Family, family), parsed(testbed.Variety, spoken)
+        rows = testbed.dataset(world, language, tongue, parsed(Literal["train", "valid", "test"], split))
+        datasets.check_labels(rows, names, origin)
+    else:
+        raise ConfigError("a dataset needs its raw file (--raw), or a family and a language of the testbed")
+    kept = rows
+    if kind.drop_near_copies:
+        elsewhere = datasets.texts_of(sibling or [], kind)
+        kept = datasets.without_near_copies(rows, kind.drop_near_copies, near or [], elsewhere)
+        print(f"{len(rows) - len(kept)} of {len(rows)} rows dropped as near copies", file=sys.stderr)
+    dropped = len(rows) - len(kept)
+    if held_out:
+        kept = datasets.without_held_out(kept, datasets.load(held_out))
+        print(f"{len(rows) - dropped - len(kept)} rows dropped as rows of the validation split", file=sys.stderr)
+    in_valid = len(rows) - dropped - len(kept)
+    if kind.train_rows_per_label and split == "train":
+        kept = datasets.balanced(kept, kind.train_rows_per_label)
+    datasets.require_labels(kept, names, origin)
+    datasets.save(kept, dropped, names, out, in_valid)
+
+
+def base(
+    settings: Settings,
+    out: Out,
+    family: Annotated[str | None, typer.Option(help="The family of artificial languages, as JSON.")] = None,
+    train: Annotated[list[Path] | None, typer.Option(help="Corpora to pretrain on.")] = None,
+    valid: Annotated[list[Path] | None, typer.Option(help="Held-out parts of the corpora.")] = None,
+) -> None:
+    """Describe the base model in base.json; pretrain a tiny one first where the settings say so."""
+    from deftx import base as base_model
+    from deftx.settings import Base as BaseSettings
+
+    chosen = parsed(BaseSettings, settings)
+    location = base_model.where(chosen.model) if chosen.model else str(out.parent / "base")
+    if chosen.pretrain:
+        from deftx import pretraining, testbed
+
+        if family is None:
+            raise ConfigError("pretraining needs the family of artificial languages (--family)")
+        pieces = testbed.inventory(parsed(testbed.Family, family))
+        pretraining.pretrain(chosen.pretrain, pieces, train or [], valid or [], Path(location))
+    description = base_model.describe(chosen.model, chosen.revision, location, out)
+    print(f"base model {description.name}: weights {description.hash[:12]}", file=sys.stderr)

@@ -1,0 +1,39 @@
+"""Verbs about an experiment as a whole: what it will do, and the keys it is written in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deftx.errors import ConfigError
+from deftx.verbs.options import Mirror
+
+
+def plan(
+    config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
+    gpu: Annotated[
+        str, typer.Option(help="Machine to count hours on: h200, h100, a100, l40s, l4, v100, t4, cpu.")
+    ] = "h200",
+    mirror: Mirror = None,
+) -> None:
+    """Say what a run will do: jobs, downloads, disk, hours. Nothing is run and no model is loaded."""
+    from deftx import fetching, plan_report, reading
+    from deftx import plan as planning
+    from deftx.machines import MACHINES
+
+    if gpu not in MACHINES:
+        raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(MACHINES)}")
+    experiment = reading.merged(config)
+    fetching.check_mirror(mirror)
+    made = planning.plan(experiment, planning.dry_run(config), mirror)
+    print(plan_report.render(made, MACHINES[gpu]))
+
+
+def schema(
+    out: Annotated[Path, typer.Option(help="Folder config/ of the project.")] = Path("config"),
+    check: Annotated[bool, typer.Option(help="Write nothing; fail if a file is stale.")] = False,
+) -> None:
+    """Generate the configuration's JSON schema and the key table of config/README.md."""
+    from deftx import schema as schema_stage
+
+    schema_stage.build(out, check)

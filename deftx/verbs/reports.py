@@ -1,0 +1,71 @@
+"""Verbs that tabulate and draw what has been scored and stored."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deftx.verbs.options import Out, Results, Settings, parsed
+
+
+def overlap(
+    vectors: Annotated[list[str], typer.Argument(help="NAME=FILE for each vector.")],
+    out: Out,
+) -> None:
+    """Compare vectors pair by pair: Jaccard of their masks, cosine of their values."""
+    from deftx import overlap as overlaps
+
+    overlaps.build(dict(_named(v) for v in vectors), out)
+
+
+def tables(
+    results: Results,
+    plan: Annotated[str, typer.Option(help="Task, methods, languages and seeds to tabulate, as JSON.")],
+    out: Out,
+) -> None:
+    """Make tables of scores and gains in CSV, Markdown and LaTeX."""
+    from deftx import tables as table_stage
+    from deftx.table_plan import Plan
+
+    table_stage.build(results, parsed(Plan, plan), out)
+
+
+def costs(
+    results: Results,
+    plan: Annotated[str, typer.Option(help="Methods, their modules, and what these were made from, as JSON.")],
+    scores: Annotated[Path, typer.Option(help="The table of scores, scores.csv.")],
+    out: Out,
+) -> None:
+    """Tabulate what each method trains, stores and takes beside its scores, from training records and benchmarks."""
+    from deftx import costs as cost_stage
+
+    cost_stage.build(results, parsed(cost_stage.Plan, plan), scores, out)
+
+
+def figures(
+    tables: Annotated[Path, typer.Argument(help="Folder of the tables.")],
+    out: Out,
+    reports: Annotated[list[str] | None, typer.Option(help="SELECTION/NAME=FILE: reports of masks.")] = None,
+    overlaps: Annotated[list[str] | None, typer.Option(help="SELECTION=FILE: overlap tables.")] = None,
+) -> None:
+    """Draw figures from tables, reports of masks, and overlaps."""
+    from deftx import figures as figure_stage
+
+    figure_stage.build(tables, dict(map(_named, reports or [])), dict(map(_named, overlaps or [])), out)
+
+
+def sweeps(
+    scores: Annotated[Path, typer.Argument(help="The table scores.csv.")],
+    settings: Settings,
+    out: Annotated[Path, typer.Option(help="Figure to write, without its ending.")],
+) -> None:
+    """Draw scores against the knobs that methods differ in."""
+    from deftx import sweeps as sweep_stage
+    from deftx.settings import Sweep
+
+    sweep_stage.build(scores, parsed(dict[str, Sweep], settings), out)
+
+
+def _named(entry: str) -> tuple[str, Path]:
+    name, _, path = entry.partition("=")
+    return name, Path(path)
