@@ -59,7 +59,10 @@ def _together(values: Sequence[str]) -> str:
     if len(values) == 1 or not colon:
         return ",".join(values)
     contents = [value.partition(":")[2] for value in values]
-    return f"{name}:{_digest(','.join(contents)) if name in HASHES else ','.join(contents)}"
+    if name in HASHES:
+        return f"{name}:{_digest(','.join(contents))}"
+    listed = dict.fromkeys(one for content in contents for one in content.split(","))
+    return f"{name}:{','.join(listed)}"
 
 
 def _digest(text: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from deftx.drawing import COLOURS, COLUMN, PAGE, in_lines
 
@@ -122,7 +123,8 @@ def overlap(tables: Mapping[str, pd.DataFrame]) -> Figure:
             axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(names)), names)
             axes.set_title(f"{selection}: {name}", loc="left", fontsize=6.5)
-        figure.colorbar(image, ax=grid[:, column].tolist(), location="bottom", shrink=0.8, pad=0.02)
+        bar = figure.colorbar(image, ax=grid[:, column].tolist(), location="bottom", shrink=0.8, pad=0.02)
+        bar.locator = MaxNLocator(4)  # more numbers run into one another
     return figure
 
 

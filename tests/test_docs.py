@@ -15,7 +15,7 @@ from deftx.table_plan import Plan
 
 DOCS = Path(__file__).parent.parent / "docs"
 DATA = DOCS / "data/nusax-cpu"
-PAGES = {"nusax-cpu": "sentiment", "quickstart": "sentiment"}
+PAGES = {"nusax-cpu": "sentiment", "americasnli-cpu": "nli", "quickstart": "sentiment"}
 
 
 @pytest.mark.parametrize(("experiment", "task"), PAGES.items())
@@ -79,9 +79,10 @@ def _rows_of(method: str) -> list[dict[str, str]]:
     ("page", "drawn"),
     [
         ("quickstart", {name: f"quickstart-{name}" for name in ("scores", "gains", "spectra", "density", "overlap")}),
+        ("americasnli-cpu", {name: f"americasnli-cpu-{name}" for name in ("scores", "gains", "overlap")}),
         ("ablations", {"sweeps": "quickstart-ablations"}),
     ],
-    ids=["quickstart", "ablations"],
+    ids=["quickstart", "americasnli-cpu", "ablations"],
 )
 def test_the_commands_of_a_page_draw_its_figures(
     page: str, drawn: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

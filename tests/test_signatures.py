@@ -64,3 +64,10 @@ def test_pooled_signatures_name_all_seeds_and_keep_what_is_common(cells: list[tu
     assert pooled([together, together]) == pooled(lines + lines) == together
     if len(set(lines)) == 1:
         assert together == lines[0]
+
+
+def test_what_is_pooled_twice_is_listed_once() -> None:
+    """As in a table's line, which stands for rows that are pooled themselves."""
+    lines = [signature(**(WHOLE | {"n": n})) for n in (750, 738)]
+    together = pooled([*lines, pooled(lines)])
+    assert "|n:750,738|" in together
