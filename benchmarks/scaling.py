@@ -10,7 +10,6 @@ the machine does; memory is the largest resident set.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from benchmarks.measure import say
 from deftx.plan import job_counts
@@ -92,8 +93,8 @@ def write(content: dict[str, Any], folder: Path) -> Path:
         path = folder / file["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    config = folder / "config.json"
-    config.write_text(json.dumps(content, indent=1))
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump(content, sort_keys=False))
     return config
 
 
