@@ -144,7 +144,6 @@ def draw(rows: Sequence[Planned], path: Path) -> None:
         jobs = [row.jobs for row in rows]
         time, memory = figure.subplots(1, 2)
         time.plot(jobs, [row.planning for row in rows], "o-", ms=3, color=COLOURS[3], label="planning")
-        time.plot(jobs, [row.reading for row in rows], "s-", ms=3, color=COLOURS[2], label="reading the rules")
         time.set_ylabel("processor time (s)")
         memory.plot(jobs, [row.mb for row in rows], "o-", ms=3, color=COLOURS[3], label="planning")
         memory.set_ylabel("memory (MB)")
