@@ -4,6 +4,7 @@
 # make test       every test
 # make bench      speed and memory of the engine against plain references (docs/performance.md)
 # make lint       ruff, snakefmt, snakemake --lint, mypy, generated files
+# make clean-deltas   remove the largest results, after saying what that costs; CONFIG=… for another experiment
 # make clean      remove results and caches (not .venv)
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ ifdef BASE
 export DEFTX_BASE := $(abspath $(BASE))
 endif
 
-.PHONY: setup demo nusax figures test bench lint clean
+.PHONY: setup demo nusax figures test bench lint clean clean-deltas
 .DEFAULT_GOAL := demo
 
 setup: $(READY)
@@ -58,6 +59,9 @@ lint: $(READY)
 	snakemake --lint
 	mypy
 	deftx schema --check
+
+clean-deltas: $(READY)
+	deftx clean-deltas $(CONFIG)
 
 clean:
 	rm -rf results/*/ .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis build

@@ -4,6 +4,7 @@ Each key by itself has been checked by `deftx.config`. Every function yields one
 the place of the key.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
@@ -115,7 +116,7 @@ def _of_dataset(where: str, dataset: Dataset, experiment: Experiment) -> Iterato
     if copies and copies.dataset not in experiment.datasets:
         yield f"{where}: there is no dataset {copies.dataset!r}"
     elif copies:
-        held = experiment.datasets[copies.dataset].languages
+        held = frozenset(experiment.datasets[copies.dataset].languages)
         for code in copies.languages:
             if code not in held:
                 yield f"{where}: dataset {copies.dataset} does not hold {code}"
@@ -142,13 +143,15 @@ def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
         if name not in experiment.datasets:
             yield f"{where}: there is no dataset {name!r} (known: {_known(experiment.datasets)})"
     for name, role, codes in ((task.train, "source", (task.source,)), (task.test, "target", task.targets)):
-        for code in codes if name in experiment.datasets else ():
-            if code not in experiment.datasets[name].languages:
+        held = frozenset(experiment.datasets[name].languages if name in experiment.datasets else codes)
+        for code in codes:
+            if code not in held:
                 yield f"{where}: dataset {name} does not hold the {role} language {code}"
     yield from _lacking_splits(where, task, experiment.datasets)
     for key, names in (("labels", task.labels), ("targets", task.targets)):
-        for twice in dict.fromkeys(name for name in names if names.count(name) > 1):
-            yield f"{where}.{key}: {twice} stands there more than once"
+        for name, count in Counter(names).items():
+            if count > 1:
+                yield f"{where}.{key}: {name} stands there more than once"
     if task.source in task.targets:
         yield (
             f"{where}.targets: {task.source} is the source language, which is scored besides and no target; take it out"
@@ -172,8 +175,9 @@ def _lacking_splits(where: str, task: Task, datasets: Mapping[str, Dataset]) -> 
     """Splits that a task is learned from or scored on, and that a dataset's files lack."""
     needs = [(task.train, task.source, split) for split in ("train", "valid")]
     needs += [(task.test, code, task.split) for code in dict.fromkeys((task.source, *task.targets))]
+    held = {name: frozenset(datasets[name].languages) for name in (task.train, task.test) if name in datasets}
     for name, code, split in needs:
-        if name not in datasets or code not in datasets[name].languages:
+        if code not in held.get(name, ()):
             continue
         try:
             files = files_of(datasets[name], code)

@@ -91,8 +91,12 @@ def _named_model(experiment: Experiment) -> str | None:
     return None if local or (Path(experiment.folder) / "base.json").is_file() else model
 
 
-def disk(made: Plan) -> dict[str, float]:
-    """Bytes that the run leaves, by what they are, and what the largest job needs while it runs."""
+def disk(made: Plan, at_once: int = 2) -> dict[str, float]:
+    """Bytes that the run leaves, by what they are, and what its largest trainings need while they run.
+
+    Args:
+        at_once: trainings that run at once; two of a real model share a machine's cores (`rules/common.smk`).
+    """
     results: defaultdict[str, float] = defaultdict(float)
     for one in made.works:
         results[one.stage] += one.result
@@ -107,5 +111,7 @@ def disk(made: Plan) -> dict[str, float]:
         "sparse vectors": results["sparse fine-tuning"] + results["pruned deltas"],
         "adapters": results["adapters"],
         "LoRA": results["LoRA"],
-        "checkpoints of one training": max((one.checkpoint for one in made.works), default=0.0),
+        f"checkpoints of {at_once} training{'s' * (at_once > 1)}": sum(
+            sorted((one.checkpoint for one in made.works), reverse=True)[:at_once]
+        ),
     }

@@ -9,8 +9,8 @@ from deftx.settings import File
 from deftx.work import START_SECONDS
 
 
-def render(made: Plan, machine: Machine) -> str:
-    """A plan as text for a terminal."""
+def render(made: Plan, machine: Machine, at_once: int = 2) -> str:
+    """A plan as text for a terminal, where so many trainings run at once."""
     lines = [f"# {made.name}: {made.jobs.get('total', 0):,} jobs to run", ""]
     lines += [f"{count:>7,}  {rule}" for rule, count in made.jobs.items() if rule != "total"]
     lines += ["", f"## Downloads: {_sum(made.downloads) if made.downloads else 'none'}"]
@@ -23,7 +23,7 @@ def render(made: Plan, machine: Machine) -> str:
         lines.append(f"  {made.model}: {size} of float32 weights, by its shapes")
     if made.shape is None:
         return "\n".join([*lines, "", _unknown(made)])
-    parts = disk(made)
+    parts = disk(made, at_once)
     lines += ["", f"## Disk at the peak: {_size(sum(parts.values()))}"]
     lines += [f"{_size(size):>9}  {what}" for what, size in parts.items() if size]
     unknown = sum(file.size is None for file in [*made.downloads, *made.mirrored])

@@ -49,7 +49,7 @@ def code_of(*modules: str) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(_reached(modules)):
-        digest.update(f"{name}\n{_essence(_path(name))}\n".encode())
+        digest.update(f"{name}\n{_parsed(_path(name).read_bytes())[1]}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -60,32 +60,29 @@ def _reached(modules: Iterable[str]) -> set[str]:
         name = waiting.pop()
         if name not in reached and name not in OUTSIDE:
             reached.add(name)
-            waiting += _imports(_path(name))
+            imported, _ = _parsed(_path(name).read_bytes())
+            waiting += [n for n in imported if n.startswith("deftx.") and _path(n).is_file()]
     return reached
-
-
-def _imports(path: Path) -> list[str]:
-    names = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [n for n in names if n.startswith("deftx.") and _path(n).is_file()]
 
 
 def _path(module: str) -> Path:
     return PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
 
 
-def _essence(path: Path) -> str:
-    """The syntax tree without docstrings, as text."""
-    tree = ast.parse(path.read_bytes())
+@cache  # most rules reach the same modules, and every job on a cluster reads all rules
+def _parsed(source: bytes) -> tuple[list[str], str]:
+    """What a module's source imports, by name, and its syntax tree without docstrings, as text."""
+    tree = ast.parse(source)
+    names = []
     for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [s for s in body if not _is_string(s)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return names, ast.dump(tree)
 
 
 def _is_string(statement: ast.stmt) -> bool:

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 from shlex import quote
 from types import SimpleNamespace
@@ -60,6 +61,15 @@ def as_json(content) -> str:
     return quote(json.dumps(content, ensure_ascii=False))
 
 
+LONGEST = 100_000  # bytes of a word: Linux gives a command no longer argument than 131,071
+
+
+def as_document(content) -> str:
+    """Settings about all languages, as one shell word: as JSON, or where that is too long, a file that the shell makes."""
+    word = as_json(content)
+    return word if len(word.encode()) <= LONGEST else f"<(printf %s {word})"
+
+
 def dumped(model, **which) -> str:
     """A pydantic model as one shell word."""
     return as_json(model.model_dump(mode="json", **which))
@@ -101,10 +111,14 @@ if PINNED and workflow.is_main_process:  # jobs elsewhere read these rules, too,
     check_mirror()
 
 
+# For questions that every job asks: languages of each dataset, as sets.
+HELD = {name: frozenset(dataset.languages) for name, dataset in EXPERIMENT.datasets.items()}
+
+
 def splits_of(name: str, lang: str) -> list[str]:
     """CSV files of all splits of a dataset in a language, where it has them."""
     dataset = EXPERIMENT.datasets[name]
-    if lang not in dataset.languages:
+    if lang not in HELD[name]:
         return []
     splits = ["test"] if dataset.layout == "testbed" else files_of(dataset, lang)
     return [f"{ROOT}/datasets/{name}/{lang}/{split}.csv" for split in splits]
@@ -133,21 +147,27 @@ def start_of(method, task, lang) -> str:
     return f"{selection}-{adapted}"
 
 
+def starts() -> dict[str, tuple[str, str | None, str]]:
+    """Form, selection and language of the modules a task may be trained on top of, by the name of the start."""
+    named = {}
+    for lang in EXPERIMENT.languages:
+        named[lang] = ("adapter", None, lang)
+        named[f"mlm-{lang}"] = ("dense", None, lang)
+        named[f"lora-{lang}"] = ("lora", None, lang)
+        named |= {f"{selection}-{lang}": ("sft", selection, lang) for selection in EXPERIMENT.selections}
+    return named
+
+
+STARTS = starts()
+
+
 def module_of_start(start: str) -> tuple[str, str | None, str]:
     """Form, selection and language of the module a task is trained on top of, by the name of the start."""
-    if start in EXPERIMENT.languages:
-        return "adapter", None, start
-    for lang in EXPERIMENT.languages:
-        selection = start.removesuffix(f"-{lang}")
-        if selection == "mlm":
-            return "dense", None, lang
-        if selection == "lora":
-            return "lora", None, lang
-        if selection in EXPERIMENT.selections:
-            return "sft", selection, lang
-    raise WorkflowError(
-        f"no training starts from {start}: a start is base, LANGUAGE, mlm-LANGUAGE, lora-LANGUAGE or SELECTION-LANGUAGE"
-    )
+    if start not in STARTS:
+        raise WorkflowError(
+            f"no training starts from {start}: a start is base, LANGUAGE, mlm-LANGUAGE, lora-LANGUAGE or SELECTION-LANGUAGE"
+        )
+    return STARTS[start]
 
 
 def module_at_start(wildcards) -> dict[str, str]:
@@ -271,10 +291,7 @@ def ranked(kind: str):
 
 def scored(task) -> list[str]:
     """Languages that are scored: the targets, and the source where the test set has it."""
-    return [
-        *([task.source] if task.source in EXPERIMENT.datasets[task.test].languages else []),
-        *task.targets,
-    ]
+    return [*([task.source] if task.source in HELD[task.test] else []), *task.targets]
 
 
 def composed_cells(pattern: str) -> list[str]:

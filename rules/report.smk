@@ -51,7 +51,7 @@ rule tables:
         runtime="30m",
     params:
         results=lambda wildcards, input: str(Path(input.predictions[0]).parents[4]),
-        plan=as_json(plan()),
+        plan=as_document(plan()),
         out=subpath(output.scores, parent=True),
         code=code_of("deftx.tables"),
     message:
@@ -78,7 +78,7 @@ rule costs:
         mem_mb=1000,
         runtime="10m",
     params:
-        plan=as_json(costs_plan()),
+        plan=as_document(costs_plan()),
         results=lambda wildcards: ROOT,
         out=subpath(output.costs, parent=True),
         code=code_of("deftx.costs"),

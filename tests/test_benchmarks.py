@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import denoising, full_phase, selection, sparse_phase, throughput
+from benchmarks import denoising, full_phase, scaling, selection, sparse_phase, throughput
 from benchmarks.__main__ import table
 from benchmarks.measure import Row
 from benchmarks.models import maskable_shapes
@@ -37,6 +37,13 @@ def test_denoising() -> None:
     assert denoising.measure("ours", "pico")["seconds"] > 0
     own, direct, shared = denoising.errors([64, 32])
     assert own < 1e-4 and direct < 1e-4 and shared > 0.999
+
+
+def test_the_table_and_the_figure_of_planning(tmp_path: Path) -> None:
+    rows = [scaling.Planned(10, 462, 2.0, 3.5, 105.0), scaling.Planned(1000, 41_052, 4.0, 86.104, 992.4)]
+    assert "| 1,000 | 41,052 | 4.0 | 86.1 | 2.00 | 992 |" in scaling.table(rows)
+    scaling.draw(rows, tmp_path / "scaling.svg")
+    assert "processor time" in (tmp_path / "scaling.svg").read_text()
 
 
 def test_shapes_of_xlm_r_base() -> None:

@@ -87,7 +87,11 @@ def test_disk_of_each_kind() -> None:
     assert parts["deltas"] == 4 * BASE.total
     assert parts["masks"] == pytest.approx(1.01e6)
     assert parts["sparse vectors"] == pytest.approx(5.01e6)
-    assert parts["checkpoints of one training"] == 2 * 4 * 3 * BASE.total
+    of_full, of_sparse = 2 * 4 * 3 * BASE.total, 2 * 4 * 3 * 1e6
+    assert parts["checkpoints of 2 trainings"] == of_full + of_sparse
+    made = plan(experiment(), OUTPUT, None)
+    assert disk(made, at_once=1)["checkpoints of 1 training"] == of_full
+    assert disk(made, at_once=9)["checkpoints of 9 trainings"] == of_full + of_sparse
     assert parts["base model"] == 4 * BASE.total
 
 

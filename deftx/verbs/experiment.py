@@ -15,6 +15,7 @@ def plan(
         str, typer.Option(help="Machine to count hours on: h200, h100, a100, l40s, l4, v100, t4, cpu.")
     ] = "h200",
     mirror: Mirror = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Trainings that run at once, for their checkpoints' disk.")] = 2,
 ) -> None:
     """Say what a run will do: jobs, downloads, disk, hours. Nothing is run and no model is loaded."""
     from deftx import fetching, plan_report, reading
@@ -26,7 +27,25 @@ def plan(
     experiment = reading.merged(config)
     fetching.check_mirror(mirror)
     made = planning.plan(experiment, planning.dry_run(config), mirror)
-    print(plan_report.render(made, MACHINES[gpu]))
+    print(plan_report.render(made, MACHINES[gpu], at_once))
+
+
+def clean_deltas(
+    config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove an experiment's deltas, after saying what that costs."""
+    from deftx import cleaning, reading
+
+    results = Path(reading.merged(config).folder)
+    files = cleaning.deltas(results)
+    if not files:
+        print(f"{results} holds no deltas")
+        return
+    print(cleaning.warning(results, files))
+    if yes or typer.confirm("Remove them?"):
+        cleaning.remove(files)
+        print(f"{len(files)} deltas removed")
 
 
 def schema(

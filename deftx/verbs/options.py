@@ -23,10 +23,10 @@ Results = Annotated[Path, typer.Argument(help="Folder of the experiment's result
 
 
 def parsed(kind: Any, settings: str) -> Any:
-    """Settings as an instance of a pydantic type.
+    """Settings as an instance of a pydantic type: from JSON text, a YAML file, or what a shell substitutes (`<(…)`).
 
     Raises:
-        SourceError: the YAML file cannot be read as text.
+        SourceError: the file cannot be read as text.
         ConfigError: neither JSON nor YAML, a key that stands twice, or not of this type.
     """
     from pydantic import TypeAdapter, ValidationError
@@ -35,7 +35,8 @@ def parsed(kind: Any, settings: str) -> Any:
     from deftx.sources import read_text
 
     path = Path(settings)
-    is_file = settings[:1] not in "{[" and path.suffix in (".yaml", ".yml", ".json")
+    names_file = path.suffix in (".yaml", ".yml", ".json") or settings.startswith("/dev/fd/")
+    is_file = settings[:1] not in "{[" and names_file
     try:
         text = read_text(path) if is_file else settings
         origin = str(path) if is_file else "the text of the settings"

@@ -37,6 +37,7 @@ def trainings_of(kind: str, form: str, selection: str | None, where: str) -> set
     return {origin, made} if form == "sft" else {origin}
 
 
+@cache  # three lists of the report hold it
 def trained() -> list[str]:
     """All that the experiment trains, below its root and without ending, in a fixed order."""
     made = set()

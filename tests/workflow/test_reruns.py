@@ -83,6 +83,19 @@ def test_deltas_deleted(project: Project) -> None:
     assert project.planned() == set()
 
 
+def test_deltas_deleted_before_a_selection_is_added(project: Project) -> None:
+    """What `deftx clean-deltas` warns of: all that came of them is made again, but what starts from the base."""
+    delete_deltas(project)
+    project.configure(add_selection)
+    again = each(
+        "deltas/language/{sumi,suma,nolo}/seed0",
+        "{masks,sfts}/language/{lt-sft,deft-x}/{sumi,suma,nolo}/seed0",
+        "deltas/task/sentiment/{lt-sft,deft-x}-sumi/seed0",
+        "{composed,scores}/{lt-sft,deft-x}/sentiment/{suma,nolo}/seed0",
+    )
+    assert project.planned() > again
+
+
 def test_old_results_accepted_after_a_harmless_change(project: Project) -> None:
     project.edit("deftx/training.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))")
     assert project.planned() > {"deltas/language/nolo/seed0"}

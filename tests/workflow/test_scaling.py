@@ -1,0 +1,108 @@
+"""Planning does the same for every job, however many languages there are, and no command grows too long to start."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import project as projects
+import pytest
+
+from benchmarks import scaling
+from deftx.plan import job_counts
+
+SIZES = (4, 8, 16)
+COUNTING = """
+import cProfile, json, pstats, sys
+from pathlib import Path
+from snakemake.cli import main
+
+profile = cProfile.Profile()
+try:
+    profile.runcall(main, ["--dry-run", "--printshellcmds", *sys.argv[1:]])
+except SystemExit as end:
+    assert not end.code
+calls = [
+    (f"{Path(file).name}:{caller}", name, count)
+    for (_, _, name), (*_, callers) in pstats.Stats(profile).stats.items()
+    for (file, _, caller), (_, count, *_) in callers.items()
+    if file.endswith((".smk", "Snakefile")) or Path(file).parent.name == "deftx"
+]
+Path("calls.json").write_text(json.dumps(calls))
+"""
+"""A dry run that leaves which function of ours called what, and how often."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A dry run and its calls, by who called what."""
+
+    output: str
+    calls: Counter[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Counted]:
+    """Dry runs by the number of target languages, with a method more, whose task starts anew in each of them.
+
+    Languages have names of 10,000 letters: plans of the largest experiment are longer than an argument may be.
+    """
+    found = {}
+    for size in SIZES:
+        folder = tmp_path_factory.mktemp(f"languages{size}")
+        content = scaling.experiment(size)
+        content["methods"]["mlm-then-task"] = {"task": "dense", "language": "dense", "target_adaptation": True}
+        for language in content["languages"].values():
+            language["name"] = 10_000 * "x"
+        config = scaling.write(content, folder)
+        arguments = ["--snakefile", str(scaling.PROJECT / "Snakefile"), "--configfile", str(config)]
+        paths = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(scaling.PROJECT)}
+        command = [sys.executable, "-c", COUNTING, *arguments]
+        done = subprocess.run(
+            command, cwd=folder, env=projects.clean_environment() | paths, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        calls: Counter[tuple[str, str]] = Counter()
+        for caller, name, count in json.loads((folder / "calls.json").read_text()):
+            calls[caller, name] += count
+        found[size] = Counted(done.stdout, calls)
+    return found
+
+
+def test_jobs_grow_with_languages(counted: dict[int, Counted]) -> None:
+    few, some, many = (job_counts(counted[size].output)["total"] for size in SIZES)
+    assert many - some == 2 * (some - few) > 0
+
+
+def test_calls_grow_no_faster_than_jobs(counted: dict[int, Counted]) -> None:
+    """From 8 to 16 languages at most twice as many as from 4 to 8, for each of our functions and each it calls."""
+    few, some, many = (counted[size].calls for size in SIZES)
+    assert ("compose.smk:vectors_of", "start_of") in many
+    faster = {
+        call: (few[call], some[call], many[call])
+        for call in many
+        if many[call] - some[call] > 2 * max(some[call] - few[call], 1)
+    }
+    assert not faster
+
+
+def test_long_plans_are_handed_over_as_files(counted: dict[int, Counted], tmp_path: Path) -> None:
+    for size, long in ((4, False), (16, True)):
+        commands = [line for line in counted[size].output.splitlines() if line.startswith("Shell command: deftx ")]
+        assert [c.split()[3] for c in commands if "--plan <(printf %s '{" in c] == ["tables", "costs"] * long
+        assert all(len(word) < 131_071 for c in commands if "<(printf" not in c for word in shlex.split(c))
+
+
+def test_a_command_reads_what_the_shell_hands_over(tmp_path: Path) -> None:
+    settings = shlex.quote(json.dumps({"knob": 200_000 * "x"}))
+    script = tmp_path / "script"
+    script.write_text(
+        f"{sys.executable} -m deftx.cli sweeps scores.csv --settings <(printf %s {settings}) --out figure\n"
+    )
+    done = subprocess.run(["bash", script], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: settings: knob: ")
