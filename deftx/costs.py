@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from deftx.files import write_text
+from deftx.table_files import read_table
 
 MEAN = "mean"
 MEASURES = ["parameters", "bytes", "peak_mb", "seconds", "cpu_seconds"]
@@ -57,7 +58,7 @@ def build(results: Path, plan: Plan, scores: Path, out: Path) -> None:
             means = {measure: float(np.mean([cell[measure] for cell in cells])) for measure in MEASURES}
             rows += [*cells, keys | {"language": MEAN, "name": "mean of targets"} | means]
     columns = [*KEYS, "score", "low", "high"]
-    table = pd.DataFrame(rows).merge(pd.read_csv(scores)[columns], on=KEYS, how="left", validate="one_to_one")
+    table = pd.DataFrame(rows).merge(read_table(scores)[columns], on=KEYS, how="left", validate="one_to_one")
     write_text(out / "costs.csv", table.to_csv(index=False, float_format="%.1f", lineterminator="\n"))
     write_text(out / "costs.md", markdown(table))
 

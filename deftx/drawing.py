@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from deftx.files import publish
@@ -38,11 +37,6 @@ COLUMN = 3.35  # inches: one column of a two-column page
 PAGE = 7.0  # inches: both
 MEAN = "mean"
 METRIC_NAMES = {"macro_f1": "macro-F1 (%)", "accuracy": "accuracy (%)"}
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of the report."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])  # "nan" is the code of a language, Min Nan
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from deftx.drawing import STYLE, read_table, save
+from deftx.drawing import STYLE, save
 from deftx.score_figures import gains, published, scores
+from deftx.table_files import read_table
 from deftx.vector_figures import density, overlap, spectra
 
 

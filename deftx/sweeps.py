@@ -13,9 +13,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deftx.drawing import COLOURS, COLUMN, MEAN, METRIC_NAMES, STYLE, read_table, save
+from deftx.drawing import COLOURS, COLUMN, MEAN, METRIC_NAMES, STYLE, save
 from deftx.errors import DatasetError
 from deftx.settings import Sweep
+from deftx.table_files import read_table
 
 PANELS = 3  # beside one another
 LINES = (COLOURS[3], COLOURS[5], COLOURS[4], COLOURS[6])  # for series

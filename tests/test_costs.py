@@ -80,3 +80,13 @@ def test_what_was_not_measured_leaves_a_gap(tmp_path: Path) -> None:
     assert found.loc["one", "bytes"] > 0 and math.isnan(found.loc["two", "bytes"])
     assert found.loc["mean", "parameters"] > 0
     assert "nan" not in (tmp_path / "tables/costs.md").read_text()
+
+
+def test_a_language_called_nan_keeps_its_score(tmp_path: Path) -> None:
+    """The code of Min Nan, which a reader of tables may take for a missing cell."""
+    plan = PLAN | {"modules": {"mood": {"lt-sft": {"nan": MODULES["one"]}}}}
+    scores = "task,method,language,score,low,high\nmood,lt-sft,nan,60,59,61\nmood,lt-sft,mean,60,59,61\n"
+    (tmp_path / "scores.csv").write_text(scores)
+    experiment(tmp_path)
+    costs.build(tmp_path, costs.Plan.model_validate(plan), tmp_path / "scores.csv", tmp_path)
+    assert pd.read_csv(tmp_path / "costs.csv")["score"].tolist() == [60.0, 60.0]
