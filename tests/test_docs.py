@@ -54,15 +54,23 @@ def test_a_score_of_the_nusax_page_by_hand() -> None:
     assert abs(100 * sum(scores) / len(labels) - stored) < 1e-9
 
 
-def test_the_page_of_ablations_shows_what_its_data_hold() -> None:
-    page = (DOCS / "ablations.md").read_text()
-    with (DOCS / "data/ablations/scores.csv").open() as file:
+ABLATIONS = ["ablations", "ablations-minangkabau"]
+"""The data of docs/ablations.md, part by part."""
+
+
+@pytest.mark.parametrize("data", ABLATIONS)
+def test_the_page_of_ablations_shows_what_its_data_hold(data: str) -> None:
+    page = (DOCS / "ablations.md").read_text().split("\n## Minangkabau\n")[ABLATIONS.index(data)]
+    with (DOCS / "data" / data / "scores.csv").open() as file:
         means = [row for row in csv.DictReader(file) if row["language"] == "mean"]
     for row in means:
         star = "*" if row["p_holm"] and float(row["p_holm"]) < 0.05 else ""
         score, low, high = (float(row[name]) for name in ("score", "low", "high"))
         assert f"| {row['title']} | {score:.1f}{star} | [{low:.1f}\N{EN DASH}{high:.1f}] |" in page
     assert page.count("\n| ") == 1 + len(means)
+
+
+def test_all_of_the_residual_is_the_plain_mask() -> None:
     one, other = ({r["language"]: r["score"] for r in rows} for rows in map(_rows_of, ("lt-sft", "keep-1")))
     assert one == other  # the same mask, and so the same training
 
@@ -80,7 +88,7 @@ def _rows_of(method: str) -> list[dict[str, str]]:
     [
         ("quickstart", {name: f"quickstart-{name}" for name in ("scores", "gains", "spectra", "density", "overlap")}),
         ("americasnli-cpu", {name: f"americasnli-cpu-{name}" for name in ("scores", "gains", "overlap")}),
-        ("ablations", {"sweeps": "quickstart-ablations"}),
+        ("ablations", {name: f"{name}-ablations" for name in ("quickstart", "minangkabau")}),
     ],
     ids=["quickstart", "americasnli-cpu", "ablations"],
 )
@@ -121,7 +129,14 @@ def plain_table(scores: Path) -> list[str]:
     return [f"| {title} | {' | '.join(some)} |" for title, some in cells.items()]
 
 
-def test_the_stored_sweeps_are_those_of_the_configuration() -> None:
-    stored = json.loads((DOCS / "data/ablations/sweeps.json").read_text())
-    sweeps = reading.load(DOCS.parent / "config/ablations.yaml").sweeps
+@pytest.mark.parametrize(
+    ("data", "files"),
+    [
+        ("ablations", ["ablations.yaml"]),
+        ("ablations-minangkabau", ["nusax-cpu.yaml", "overlays/nusax-cpu-ablations.yaml"]),
+    ],
+)
+def test_the_stored_sweeps_are_those_of_the_configuration(data: str, files: list[str]) -> None:
+    stored = json.loads((DOCS / "data" / data / "sweeps.json").read_text())
+    sweeps = reading.merged(DOCS.parent / "config" / file for file in files).sweeps
     assert stored == {name: sweep.model_dump(mode="json") for name, sweep in sweeps.items()}
