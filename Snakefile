@@ -39,6 +39,7 @@ include: "rules/jobs/evaluate.smk"
 include: "rules/jobs/tables.smk"
 include: "rules/jobs/figures.smk"
 include: "rules/jobs/costs.smk"
+include: "rules/cache.smk"
 include: "rules/corpora.smk"
 include: "rules/datasets.smk"
 include: "rules/base.smk"
@@ -52,6 +53,11 @@ include: "rules/lora.smk"
 include: "rules/compose.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+
+
+# Of a result that comes out of the cache there is no time to measure, so Snakemake wants none of any that may.
+for shared in (each for each in workflow.rules if each.cache.output):
+    shared._benchmark = None
 
 
 localrules:

@@ -22,12 +22,13 @@ rule adapter_language:
         settings=settings_beside("language"),
         shape=shape_beside("adapter", "language"),
         phase=phase_beside("adapter", "language"),
+        seed="{seed}",
         code=code_of("deftx.adapter_training"),
     message:
         "{wildcards.lang}: language adapter, seed {wildcards.seed}"
     shell:
         "deftx adapter --settings {params.settings} --shape {params.shape} --phase {params.phase} --base {input.base}"
-        " --train {input.train} --valid {input.valid} --seed {wildcards.seed} --out {output.adapter} 2> {log}"
+        " --train {input.train} --valid {input.valid} --seed {params.seed} --out {output.adapter} 2> {log}"
 
 
 rule adapter_task:
@@ -56,10 +57,11 @@ rule adapter_task:
         phase=phase_beside("adapter", "task"),
         labels=labels_of,
         start=start_option,
+        seed="{seed}",
         code=code_of("deftx.adapter_training"),
     message:
         "{wildcards.task} from {wildcards.start}: task adapter, seed {wildcards.seed}"
     shell:
         "deftx adapter --settings {params.settings} --shape {params.shape} --phase {params.phase} --labels {params.labels}"
         " --base {input.base} --train {input.train} --valid {input.valid} {params.start}"
-        " --seed {wildcards.seed} --out {output.adapter} 2> {log}"
+        " --seed {params.seed} --out {output.adapter} 2> {log}"

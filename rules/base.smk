@@ -3,12 +3,14 @@ rule base:
         train=expand(f"{ROOT}/corpora/{{lang}}/train.txt.gz", lang=KNOWN),
         valid=expand(f"{ROOT}/corpora/{{lang}}/valid.txt.gz", lang=KNOWN),
     output:
+        **({"model": directory(f"{ROOT}/base")} if BASE.pretrain else {}),
         description=f"{ROOT}/base.json",
-        model=[directory(f"{ROOT}/base")] if BASE.pretrain else [],
     log:
         f"{ROOT}/logs/base.log",
     benchmark:
         f"{ROOT}/benchmarks/base.jsonl"
+    # One of the hub is fetched by its job, so every user runs it.
+    cache: CACHE and BASE.pretrain is not None
     # A model of the hub is fetched here; training one is a job like any other.
     localrule: BASE.model is not None
     conda:
@@ -20,6 +22,7 @@ rule base:
     params:
         settings=dumped(BASE),
         model=base_fingerprint(),
+        origin=base_origin(),
         family=family(),
         train=lambda wildcards, input: [f"--train {path}" for path in input.train],
         valid=lambda wildcards, input: [f"--valid {path}" for path in input.valid],

@@ -5,6 +5,7 @@ rule fetch:
         f"{ROOT}/logs/fetch/{{pin}}/{{name}}.log",
     benchmark:
         f"{ROOT}/benchmarks/fetch/{{pin}}/{{name}}.jsonl"
+    cache: CACHE
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -12,11 +13,12 @@ rule fetch:
         mem_mb=500,
         runtime="60m",
     params:
+        # For the message: a path makes nothing run again, and without a name it is no part of the cache's hash.
+        lambda wildcards: Path(fetching.place(PINNED[wildcards.pin])),
         file=lambda wildcards: dumped(PINNED[wildcards.pin], include=set(File.model_fields)),
-        place=lambda wildcards: Path(fetching.place(PINNED[wildcards.pin])),  # for the message: paths make nothing rerun
         code=code_of("deftx.fetching"),
     message:
-        "fetch {params.place}"
+        "fetch {params[0]}"
     shell:
         "deftx fetch --file {params.file} --out {output} 2> {log}"
 
@@ -43,9 +45,10 @@ rule corpus:
         settings=corpus_settings,
         raw=lambda wildcards, input: [f"--raw {quote(path)}" for path in input.raw],
         evaluation=lambda wildcards, input: [f"--evaluation {path}" for path in input.evaluation],
+        lang="{lang}",
         code=code_of("deftx.corpora", "deftx.testbed"),
     message:
         "{wildcards.lang}: clean the corpus"
     shell:
-        "deftx corpus {wildcards.lang} {params.settings} {params.raw} {params.evaluation}"
+        "deftx corpus {params.lang} {params.settings} {params.raw} {params.evaluation}"
         " --out $(dirname {output.stats}) 2> {log}"

@@ -21,9 +21,11 @@ rule dataset:
         options=dataset_options,
         labels=dataset_labels,
         near=lambda wildcards, input: [f"--near {path}" for path in input.near],
+        lang="{lang}",
+        split="{split}",
         code=code_of("deftx.datasets", "deftx.testbed"),
     message:
         "{wildcards.dataset}: {wildcards.split} split in {wildcards.lang}"
     shell:
-        "deftx dataset {wildcards.lang} {wildcards.split} --settings {params.settings} --labels {params.labels}"
+        "deftx dataset {params.lang} {params.split} --settings {params.settings} --labels {params.labels}"
         " {params.options} {params.near} --out {output.csv} 2> {log}"

@@ -10,6 +10,7 @@ rule full_language:
         f"{ROOT}/logs/full/language/{{lang}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/full/language/{{lang}}/seed{{seed}}.jsonl"
+    cache: SHARES_LANGUAGES
     # A training that a time limit ends has saved its state and goes on from there.
     retries: 2
     conda:
@@ -21,12 +22,14 @@ rule full_language:
     params:
         settings=training_settings("language"),
         phase=phase_of("language", "full"),
+        seed="{seed}",
+        origin=made_with(),
         code=code_of("deftx.full_training"),
     message:
         "{wildcards.lang}: full fine-tuning on its text, seed {wildcards.seed}"
     shell:
         "deftx train --settings {params.settings} --phase {params.phase} --base {input.base} --train {input.train} --valid {input.valid}"
-        " --seed {wildcards.seed} --out {output.delta} 2> {log}"
+        " --seed {params.seed} --out {output.delta} 2> {log}"
 
 
 rule full_task:
@@ -54,10 +57,11 @@ rule full_task:
         phase=phase_of("task", "full"),
         labels=labels_of,
         start=start_option,
+        seed="{seed}",
         code=code_of("deftx.full_training"),
     message:
         "{wildcards.task}: full fine-tuning from {wildcards.start}, seed {wildcards.seed}"
     shell:
         "deftx train --settings {params.settings} --phase {params.phase} --labels {params.labels} --base {input.base}"
         " --train {input.train} --valid {input.valid} {params.start}"
-        " --seed {wildcards.seed} --out {output.delta} 2> {log}"
+        " --seed {params.seed} --out {output.delta} 2> {log}"

@@ -21,12 +21,13 @@ rule gradients_language:
     params:
         settings=training_settings("language"),
         phase=phase_of("language", "gradients"),
+        seed="{seed}",
         code=code_of("deftx.gradients"),
     message:
         "{wildcards.lang}: gradients on its text, seed {wildcards.seed}"
     shell:
         "deftx train --gradients --settings {params.settings} --phase {params.phase} --base {input.base} --train {input.train} --valid {input.valid}"
-        " --seed {wildcards.seed} --out {output.sums} 2> {log}"
+        " --seed {params.seed} --out {output.sums} 2> {log}"
 
 
 rule gradients_task:
@@ -54,10 +55,11 @@ rule gradients_task:
         phase=phase_of("task", "gradients"),
         labels=labels_of,
         start=start_option,
+        seed="{seed}",
         code=code_of("deftx.gradients"),
     message:
         "{wildcards.task}: gradients at {wildcards.start}, seed {wildcards.seed}"
     shell:
         "deftx train --gradients --settings {params.settings} --phase {params.phase} --labels {params.labels} --base {input.base}"
         " --train {input.train} --valid {input.valid} {params.start}"
-        " --seed {wildcards.seed} --out {output.sums} 2> {log}"
+        " --seed {params.seed} --out {output.sums} 2> {log}"

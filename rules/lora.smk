@@ -22,12 +22,13 @@ rule lora_language:
         settings=settings_beside("language"),
         shape=shape_beside("lora", "language"),
         phase=phase_beside("lora", "language"),
+        seed="{seed}",
         code=code_of("deftx.lora_training"),
     message:
         "{wildcards.lang}: LoRA of the language, seed {wildcards.seed}"
     shell:
         "deftx lora --settings {params.settings} --shape {params.shape} --phase {params.phase} --base {input.base}"
-        " --train {input.train} --valid {input.valid} --seed {wildcards.seed} --out {output.lora} 2> {log}"
+        " --train {input.train} --valid {input.valid} --seed {params.seed} --out {output.lora} 2> {log}"
 
 
 rule lora_task:
@@ -56,10 +57,11 @@ rule lora_task:
         phase=phase_beside("lora", "task"),
         labels=labels_of,
         start=start_option,
+        seed="{seed}",
         code=code_of("deftx.lora_training"),
     message:
         "{wildcards.task} from {wildcards.start}: LoRA of the task, seed {wildcards.seed}"
     shell:
         "deftx lora --settings {params.settings} --shape {params.shape} --phase {params.phase} --labels {params.labels}"
         " --base {input.base} --train {input.train} --valid {input.valid} {params.start}"
-        " --seed {wildcards.seed} --out {output.lora} 2> {log}"
+        " --seed {params.seed} --out {output.lora} 2> {log}"

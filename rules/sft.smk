@@ -11,6 +11,7 @@ rule sparse_language:
         f"{ROOT}/logs/sparse/language/{{selection}}/{{lang}}/seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/sparse/language/{{selection}}/{{lang}}/seed{{seed}}.jsonl"
+    cache: SHARES_LANGUAGES
     # A training that a time limit ends has saved its state and goes on from there.
     retries: 2
     conda:
@@ -22,12 +23,14 @@ rule sparse_language:
     params:
         settings=training_settings("language"),
         phase=phase_of("language", "sparse"),
+        seed="{seed}",
+        origin=made_with(),
         code=code_of("deftx.sparse_training"),
     message:
         "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:
         "deftx train --settings {params.settings} --phase {params.phase} --base {input.base} --train {input.train} --valid {input.valid}"
-        " --mask {input.mask} --seed {wildcards.seed} --out {output.sft} 2> {log}"
+        " --mask {input.mask} --seed {params.seed} --out {output.sft} 2> {log}"
 
 
 rule sparse_task:
@@ -56,10 +59,11 @@ rule sparse_task:
         phase=phase_of("task", "sparse"),
         labels=labels_of,
         start=start_option,
+        seed="{seed}",
         code=code_of("deftx.sparse_training"),
     message:
         "{wildcards.task} from {wildcards.start}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:
         "deftx train --settings {params.settings} --phase {params.phase} --labels {params.labels} --base {input.base}"
         " --train {input.train} --valid {input.valid} --mask {input.mask} {params.start}"
-        " --seed {wildcards.seed} --out {output.sft} 2> {log}"
+        " --seed {params.seed} --out {output.sft} 2> {log}"

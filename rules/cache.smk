@@ -1,0 +1,45 @@
+# Results that users may share by Snakemake's cache (`snakemake --cache`, SNAKEMAKE_OUTPUT_CACHE names its folder):
+# downloads, a base that the workflow trains, deltas and SFTs of languages. The cache knows a result by a hash over the
+# rule's command, its params, raw inputs, and the same of all jobs before it. Wildcards are not in it: what decides over
+# a result goes through params, here and in every rule before these. Neither are versions, nor a local base's weights:
+# an Origin brings them.
+
+import platform
+
+from snakemake.logging import logger
+
+from deftx.provenance import versions
+from deftx.sources import sha256_of
+
+CACHE = workflow.workflow_settings.cache is not None
+
+
+class Origin(dict):
+    """What else a shared result is known by; being written alike whatever it holds, it makes no job run again."""
+
+    def __repr__(self) -> str:
+        return "Origin()"
+
+
+def made_with() -> Origin:
+    """Versions of what decides over the numbers of a training, and the kind of processor."""
+    return Origin(versions() | {"machine": platform.machine()} if CACHE else {})
+
+
+def base_origin() -> Origin:
+    """The same of the base, and hashes of a local one's files, whole: the job's own param samples them, for speed."""
+    return Origin(made_with() | {file.name: sha256_of(file) for file in base_files() if CACHE})
+
+
+def base_is_fixed() -> bool:
+    """Whether the same configuration is always the same base: it is trained here, local, or of a commit on the hub."""
+    return bool(BASE.pretrain or base_files() or re.fullmatch("[0-9a-f]{40}", BASE.revision or ""))
+
+
+SHARES_LANGUAGES = CACHE and base_is_fixed()
+
+if CACHE and not SHARES_LANGUAGES and workflow.is_main_process:
+    logger.warning(
+        f"What is trained from {BASE.model} is not shared: the name may stand for other weights tomorrow."
+        " Give base.revision, the commit on the hub (40 hex digits)"
+    )

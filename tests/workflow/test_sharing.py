@@ -1,0 +1,95 @@
+"""Snakemake's cache between users: what one has trained another takes, and never anything else."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import project as projects
+import pytest
+from project import Project, each, result_of
+from safetensors.numpy import load_file, save_file
+
+from deftx.provenance import fingerprint
+
+Config = dict[str, Any]
+VECTORS = each("{deltas/language,sfts/language/lt-sft}/{suma,twin}/seed{0,1}")
+TARGETS = each("results/pico/sfts/language/lt-sft/{suma,twin}/seed{0,1}.safetensors")
+
+
+def widen(config: Config) -> None:
+    """Two languages that differ in nothing but their names, and two seeds."""
+    config["languages"]["twin"] = config["languages"]["suma"]
+    config["tasks"]["sentiment"]["targets"] = ["suma", "nolo"]
+    config["seeds"] = {"language": [0, 1], "task": [0, 1]}
+
+
+@pytest.fixture
+def clone(tmp_path: Path, commands: Path) -> Project:
+    project = projects.create(tmp_path / "clone", commands)
+    project.configure(widen)
+    return project
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    return folder
+
+
+def run(project: Project, cache: Path, *targets: str) -> set[str]:
+    """Run a project; returns what it takes from the cache."""
+    output = project.run("--cache", *(["--", *targets] if targets else []), SNAKEMAKE_OUTPUT_CACHE=str(cache))
+    linked, moved = (set(re.findall(rf"{verb} output file (\S+) ", output)) for verb in ("Symlinking", "Moving"))
+    return {result_of(name) for name in linked - moved}
+
+
+def vectors(project: Project) -> dict[str, bytes]:
+    return {name: (project.results / f"{name}.safetensors").read_bytes() for name in VECTORS}
+
+
+def test_a_second_clone_takes_what_the_first_has_trained(clone: Project, cache: Path, tmp_path: Path) -> None:
+    other = clone.copy(tmp_path / "other")
+    assert not run(clone, cache, *TARGETS)
+    taken = run(other, cache, *TARGETS)
+    assert taken > VECTORS and {name.split("/")[0] for name in taken - VECTORS} == {"base"}
+    assert vectors(other) == vectors(clone)
+    assert len(set(vectors(clone).values())) == len(VECTORS)  # neither seeds nor languages were taken for each other
+    assert all((other.results / f"{name}.safetensors").resolve().is_relative_to(cache) for name in VECTORS)
+    assert not other.planned("--", *TARGETS)
+
+
+def test_the_cache_changes_no_plan_of_finished_results(finished: Project, cache: Path) -> None:
+    assert not finished.planned("--cache", SNAKEMAKE_OUTPUT_CACHE=str(cache))
+
+
+def local_base(folder: Path, finished: Project, weight: float) -> None:
+    """The finished project's base, one of its weights changed where no sample of a fingerprint looks."""
+    shutil.copytree(finished.results / "base", folder)
+    file = folder / "model.safetensors"
+    state = load_file(file) | {"ballast": np.zeros(1 << 20, dtype=np.float32)}
+    save_file(state, file, metadata={"format": "pt"})
+    before = fingerprint([file])
+    name = next(name for name in state if name.endswith("word_embeddings.weight"))
+    state[name][-1, -1] += weight
+    save_file(state, file, metadata={"format": "pt"})
+    assert fingerprint([file]) == before
+
+
+def test_two_bases_at_one_path(finished: Project, clone: Project, cache: Path, tmp_path: Path) -> None:
+    def named(config: Config) -> None:
+        config["base"] = {"model": "./model"}
+
+    clone.configure(named)
+    other = clone.copy(tmp_path / "other")
+    for project, weight in ((clone, 0.0), (other, 1.0)):
+        local_base(project.folder / "model", finished, weight)
+        assert not run(project, cache, *TARGETS)
+    ours, theirs = vectors(clone), vectors(other)
+    assert all(ours[name] != theirs[name] for name in VECTORS)
+    again = other.copy(tmp_path / "again")
+    shutil.rmtree(again.results)
+    assert run(again, cache, *TARGETS) == VECTORS
+    assert vectors(again) == theirs
