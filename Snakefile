@@ -66,7 +66,8 @@ localrules:
 
 
 rule all:
-    default_target: True
+    # As a module, it leaves the target to the workflow that uses it.
+    default_target: workflow.modifier.is_main_snakefile()
     input:
         rules.tables.output,
         rules.costs.output,

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
+import deftx
 from deftx import fetching, published, reading
 from deftx.config import Experiment
 from deftx.datasets import files_of
@@ -21,14 +22,15 @@ from deftx.provenance import code_of, fingerprint
 
 
 def experiment() -> Experiment:
-    """The experiment given by --configfile, or the quickstart, with --config on top."""
+    """The experiment given by --configfile, or the quickstart, with --config on top; a module's own configuration."""
     content = dict(config)
+    files = map(Path, workflow.configfiles) if workflow.modifier.is_main_snakefile() else ()
     try:
-        for path in map(Path, workflow.configfiles):  # Snakemake has read them, and takes the last of equal keys
+        for path in files:  # Snakemake has read them, and takes the last of equal keys
             if path.suffix in (".yaml", ".yml"):
                 reading.read(path)
         if "methods" not in content:
-            content = reading.read(Path(workflow.basedir, "config/quickstart.yaml"))
+            content = reading.read(Path(workflow.source_path("../config/quickstart.yaml")))
             update_config(content, config)
         return reading.validate(content)
     except DeftxError as error:
@@ -96,6 +98,10 @@ def raw_files():
 
 
 PINNED = {file.pin: file for file in raw_files() if file.pin}
+
+
+# For envs/deftx.post-deploy.sh.
+os.environ.setdefault("DEFTX_SOURCE", str(Path(deftx.__file__).parents[1]))
 
 
 def check_mirror() -> None:
