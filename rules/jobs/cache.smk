@@ -1,8 +1,8 @@
 # Results that users may share by Snakemake's cache (`snakemake --cache`, SNAKEMAKE_OUTPUT_CACHE names its folder):
-# downloads, a base that the workflow trains, deltas and SFTs of languages. The cache knows a result by a hash over the
-# rule's command, its params, raw inputs, and the same of all jobs before it. Wildcards are not in it: what decides over
-# a result goes through params, here and in every rule before these. Neither are versions, nor a local base's weights:
-# an Origin brings them.
+# downloads, a base that the workflow trains, deltas and SFTs of languages. The cache knows a result by a hash over its
+# command, its params, raw inputs, and the same of all jobs before it. Wildcards are not in it: what decides over a
+# result goes through params, in every job on the way. Neither are versions, nor a local base's weights: an Origin
+# brings them.
 
 import platform
 
