@@ -20,12 +20,11 @@ rule base:
         mem_mb=TRAIN_MB,
         runtime="60m",
     params:
+        inputs=inputs_as_options,
         settings=dumped(BASE),
         model=base_fingerprint(),
         origin=base_origin(),
         family=family(),
-        train=lambda wildcards, input: [f"--train {path}" for path in input.train],
-        valid=lambda wildcards, input: [f"--valid {path}" for path in input.valid],
         code=code_of(
             "deftx.base",
             *(["deftx.pretraining", "deftx.testbed"] if BASE.pretrain else []),
@@ -33,5 +32,4 @@ rule base:
     message:
         "base model: pretrain a tiny one" if BASE.pretrain else "base model: check and describe it"
     shell:
-        "deftx base --settings {params.settings} {params.family} {params.train} {params.valid}"
-        " --out {output.description} 2> {log}"
+        "deftx base --settings {params.settings} {params.family} {params.inputs}" " --out {output.description} 2> {log}"

@@ -77,6 +77,11 @@ def dumped(model, **which) -> str:
     return as_json(model.model_dump(mode="json", **which))
 
 
+def each_of(paths) -> list[str]:
+    """One path or several as a list: Snakemake makes one of a list of one."""
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
 def family() -> str:
     """The family of artificial languages as an option, or nothing."""
     return f"--family {dumped(EXPERIMENT.testbed)}" if EXPERIMENT.testbed else ""

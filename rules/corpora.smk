@@ -13,12 +13,11 @@ rule fetch:
         mem_mb=500,
         runtime="60m",
     params:
-        # For the message: a path makes nothing run again, and without a name it is no part of the cache's hash.
-        lambda wildcards: Path(fetching.place(PINNED[wildcards.pin])),
         file=lambda wildcards: dumped(PINNED[wildcards.pin], include=set(File.model_fields)),
+        place=lambda wildcards: Place(fetching.place(PINNED[wildcards.pin])),
         code=code_of("deftx.fetching"),
     message:
-        "fetch {params[0]}"
+        "fetch {params.place}"
     shell:
         "deftx fetch --file {params.file} --out {output} 2> {log}"
 
@@ -42,13 +41,12 @@ rule corpus:
         mem_mb=corpus_mb,
         runtime="60m",
     params:
+        inputs=inputs_as_options,
         settings=corpus_settings,
-        raw=lambda wildcards, input: [f"--raw {quote(path)}" for path in input.raw],
-        evaluation=lambda wildcards, input: [f"--evaluation {path}" for path in input.evaluation],
+        origin=lambda wildcards: raw_origin(raw=corpus_raw(wildcards)),
         lang="{lang}",
         code=code_of("deftx.corpora", "deftx.testbed"),
     message:
         "{wildcards.lang}: clean the corpus"
     shell:
-        "deftx corpus {params.lang} {params.settings} {params.raw} {params.evaluation}"
-        " --out $(dirname {output.stats}) 2> {log}"
+        "deftx corpus {params.lang} {params.settings} {params.inputs}" " --out $(dirname {output.stats}) 2> {log}"

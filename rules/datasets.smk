@@ -17,10 +17,11 @@ rule dataset:
         mem_mb=2000,
         runtime="30m",
     params:
+        inputs=inputs_as_options,
         settings=lambda wildcards: dumped(EXPERIMENT.datasets[wildcards.dataset], exclude={"languages", "files"}),
-        options=dataset_options,
+        origin=lambda wildcards: raw_origin(**dataset_raw(wildcards)),
         labels=dataset_labels,
-        near=lambda wildcards, input: [f"--near {path}" for path in input.near],
+        spoken=dataset_spoken,
         lang="{lang}",
         split="{split}",
         code=code_of("deftx.datasets", "deftx.testbed"),
@@ -28,4 +29,4 @@ rule dataset:
         "{wildcards.dataset}: {wildcards.split} split in {wildcards.lang}"
     shell:
         "deftx dataset {params.lang} {params.split} --settings {params.settings} --labels {params.labels}"
-        " {params.options} {params.near} --out {output.csv} 2> {log}"
+        " {params.spoken} {params.inputs} --out {output.csv} 2> {log}"

@@ -2,7 +2,7 @@
 # downloads, a base that the workflow trains, deltas and SFTs of languages. The cache knows a result by a hash over its
 # command, its params, raw inputs, and the same of all jobs before it. Wildcards are not in it: what decides over a
 # result goes through params, in every job on the way. Neither are versions, nor a local base's weights: an Origin
-# brings them.
+# brings them. Paths are in it where params hold them, unless as a Place.
 
 import platform
 
@@ -21,6 +21,25 @@ class Origin(dict):
         return "Origin()"
 
 
+class Place(dict):
+    """Text that says where files lie: it stands in a command or a message, and is nothing a result is known by."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return "Place()"
+
+
+def inputs_as_options(wildcards, input) -> Place:
+    """Every input as an option of its name."""
+    named = ((name, path) for name in input.keys() for path in each_of(input.get(name)))
+    return Place(" ".join(f"--{name.replace('_', '-')} {quote(path)}" for name, path in named))
+
+
 def made_with() -> Origin:
     """Versions of what decides over the numbers of a training, and the kind of processor."""
     return Origin(versions() | {"machine": platform.machine()} if CACHE else {})
@@ -29,6 +48,17 @@ def made_with() -> Origin:
 def base_origin() -> Origin:
     """The same of the base, and hashes of a local one's files, whole: the job's own param samples them, for speed."""
     return Origin(made_with() | {file.name: sha256_of(file) for file in base_files() if CACHE})
+
+
+def raw_origin(**files: list[str]) -> Origin:
+    """Which raw files are which, by their pins, or by hashes of local ones: the cache knows what they hold, not what for."""
+    return Origin({name: [pin_of(path) for path in paths] for name, paths in files.items() if CACHE})
+
+
+def pin_of(path: str) -> str:
+    """What a raw file is known by: its pin, after which `fetch` names a folder, or the hash of a local one."""
+    folder = Path(path).parent.name
+    return folder if folder in PINNED else sha256_of(Path(path))
 
 
 def base_is_fixed() -> bool:

@@ -29,17 +29,11 @@ def dataset_near(wildcards) -> list[str]:
     return [file for file in files if Path(file).stem in copies.splits]
 
 
-def dataset_options(wildcards, input) -> str:
-    """An artificial language brings its family, any other its raw files."""
-    if "raw" not in input.keys():
-        return f"{family()} --spoken {dumped(EXPERIMENT.languages[wildcards.lang].testbed)}"
-    options = {"raw": input.raw, "sibling": input.get("sibling", []), "held-out": input.get("held_out", [])}
-    return " ".join(f"--{name} {quote(path)}" for name, paths in options.items() for path in each_of(paths))
-
-
-def each_of(paths) -> list[str]:
-    """One path or several as a list: Snakemake makes one of a list of one."""
-    return [paths] if isinstance(paths, str) else list(paths)
+def dataset_spoken(wildcards) -> str:
+    """An artificial language brings its family."""
+    if EXPERIMENT.datasets[wildcards.dataset].layout != "testbed":
+        return ""
+    return f"{family()} --spoken {dumped(EXPERIMENT.languages[wildcards.lang].testbed)}"
 
 
 def dataset_labels(wildcards) -> str:

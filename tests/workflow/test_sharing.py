@@ -12,6 +12,7 @@ from project import Project, each, result_of
 from safetensors.numpy import load_file, save_file
 
 from deftx.provenance import fingerprint
+from deftx.sources import sha256_of
 
 Config = dict[str, Any]
 VECTORS = each("{deltas/language,sfts/language/lt-sft}/{suma,twin}/seed{0,1}")
@@ -39,9 +40,9 @@ def cache(tmp_path: Path) -> Path:
     return folder
 
 
-def run(project: Project, cache: Path, *targets: str) -> set[str]:
+def run(project: Project, cache: Path, *targets: str, **environment: str) -> set[str]:
     """Run a project; returns what it takes from the cache."""
-    output = project.run("--cache", *(["--", *targets] if targets else []), SNAKEMAKE_OUTPUT_CACHE=str(cache))
+    output = project.run("--cache", "--", *targets, SNAKEMAKE_OUTPUT_CACHE=str(cache), **environment)
     linked, moved = (set(re.findall(rf"{verb} output file (\S+) ", output)) for verb in ("Symlinking", "Moving"))
     return {result_of(name) for name in linked - moved}
 
@@ -59,6 +60,35 @@ def test_a_second_clone_takes_what_the_first_has_trained(clone: Project, cache: 
     assert len(set(vectors(clone).values())) == len(VECTORS)  # neither seeds nor languages were taken for each other
     assert all((other.results / f"{name}.safetensors").resolve().is_relative_to(cache) for name in VECTORS)
     assert not other.planned("--", *TARGETS)
+
+
+def test_experiments_of_other_names_share_their_languages(clone: Project, cache: Path, tmp_path: Path) -> None:
+    def rename(config: Config) -> None:
+        config["name"] = "other"
+
+    other = clone.copy(tmp_path / "other")
+    other.configure(rename)
+    assert not run(clone, cache, *TARGETS)
+    taken = run(other, cache, *(name.replace("/pico/", "/other/") for name in TARGETS))
+    assert taken > VECTORS and {name.split("/")[0] for name in taken - VECTORS} == {"base"}
+
+
+def test_downloads_are_shared(clone: Project, cache: Path, tmp_path: Path) -> None:
+    text = clone.folder / "texts/nolo.txt"
+    pinned = {"path": "nolo.txt", "repository": "some/texts", "commit": 40 * "0", "sha256": sha256_of(text)}
+
+    def pin(config: Config) -> None:
+        config["languages"]["nolo"]["corpus"]["files"] = [pinned]
+
+    mirror, empty = tmp_path / "mirror", tmp_path / "empty"
+    (mirror / "texts").mkdir(parents=True)
+    empty.mkdir()
+    shutil.copy(text, mirror / "texts")
+    clone.configure(pin)
+    other = clone.copy(tmp_path / "other")
+    corpus = "results/pico/corpora/nolo/train.txt.gz"
+    assert not run(clone, cache, corpus, DEFTX_MIRROR=str(mirror))
+    assert run(other, cache, corpus, DEFTX_MIRROR=str(empty)) == {f"raw/{pinned['sha256']}/nolo"}
 
 
 def test_the_cache_changes_no_plan_of_finished_results(finished: Project, cache: Path) -> None:
