@@ -1,6 +1,7 @@
 # make demo       the quickstart: install, train, evaluate, tables and figures
 # make nusax      NusaX for real: MIRROR=DIR (pinned files), BASE=DIR (local checkpoint)
 # make figures    tables, costs and figures again from stored results; CONFIG=config/nusax-cpu.yaml for another experiment
+# make report     report.zip and report.html of stored results; CONFIG=… as above
 # make test       every test
 # make bench      speed and memory of the engine against plain references (docs/performance.md)
 # make lint       ruff, snakefmt, snakemake --lint, mypy, generated files
@@ -21,7 +22,7 @@ ifdef BASE
 export DEFTX_BASE := $(abspath $(BASE))
 endif
 
-.PHONY: setup demo nusax figures test bench lint clean clean-deltas
+.PHONY: setup demo nusax figures report test bench lint clean clean-deltas
 .DEFAULT_GOAL := demo
 
 setup: $(READY)
@@ -45,6 +46,14 @@ nusax: $(READY)
 
 figures: $(READY)
 	snakemake all --cores $(CORES) --allowed-rules all tables costs figures sweeps overlap --forcerun tables --configfile $(CONFIG)
+
+# The name of the experiment, which the last of several configurations gives.
+NAME = $(shell sed -nE 's/^name: *"?([A-Za-z0-9_.-]+).*/\1/p' $(CONFIG) | tail -1)
+
+report: $(READY)
+	snakemake report --cores $(CORES) --allowed-rules report all tables costs figures sweeps overlap --forcerun report --configfile $(CONFIG)
+	snakemake report --report results/$(NAME)/report.zip --configfile $(CONFIG)
+	@echo "report: results/$(NAME)/report.html and results/$(NAME)/report.zip"
 
 test: $(READY)
 	pytest -n 2

@@ -16,6 +16,7 @@
 #   scores/…, predictions/…                             the same names: measures (json), every prediction (csv)
 #   tables/, figures/                                   what goes into a paper; always under results/{experiment}/, also
 #                                                       where the rest is shared with another experiment (`root`)
+#   report.html                                         the same on one page, with times, configuration, versions
 #
 # {selection}  how a mask is chosen, by its name in the configuration
 # {start}      where a task's training starts: `base`; {selection}-{lang}, the base plus that language's vector;
@@ -30,6 +31,9 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
+report: "captions/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/jobs/corpora.smk"
 include: "rules/jobs/datasets.smk"
@@ -40,6 +44,7 @@ include: "rules/jobs/evaluate.smk"
 include: "rules/jobs/tables.smk"
 include: "rules/jobs/figures.smk"
 include: "rules/jobs/costs.smk"
+include: "rules/jobs/report.smk"
 include: "rules/corpora.smk"
 include: "rules/datasets.smk"
 include: "rules/base.smk"

@@ -19,7 +19,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     *(training.train, training.adapter, training.lora),
     *(masks.mask, masks.random_mask, masks.prune),
     *(models.compose, models.export, models.convert, models.evaluate),
-    *(reports.overlap, reports.tables, reports.costs, reports.figures, reports.sweeps),
+    *(reports.overlap, reports.tables, reports.costs, reports.figures, reports.sweeps, reports.report),
     *(experiment.plan, experiment.clean_deltas, experiment.schema),
 )
 """In the order of the help."""

@@ -2,7 +2,7 @@ rule overlap:
     input:
         unpack(overlapping),
     output:
-        f"{REPORT}/tables/overlap-{{selection}}.csv",
+        captioned(f"{REPORT}/tables/overlap-{{selection}}.csv", "overlap", "table"),
     log:
         f"{REPORT}/logs/overlap/{{selection}}.log",
     benchmark:
@@ -28,12 +28,15 @@ rule tables:
         signatures=composed_cells("{root}/scores/{method}/{task}/{lang}/seed{seed}.json"),
         records=[f"{ROOT}/{vector}.json" for vector in trained()],
     output:
-        scores=f"{REPORT}/tables/scores.csv",
-        seeds=f"{REPORT}/tables/seeds.csv",
-        comparisons=f"{REPORT}/tables/comparisons.csv",
-        published=[f"{REPORT}/tables/published.csv", *([f"{REPORT}/tables/published.md"] if PUBLISHED else [])],
-        gains=f"{REPORT}/tables/gains.csv",
-        training=f"{REPORT}/tables/training.csv",
+        scores=captioned(f"{REPORT}/tables/scores.csv", "scores", "table"),
+        seeds=captioned(f"{REPORT}/tables/seeds.csv", "seeds", "table"),
+        comparisons=captioned(f"{REPORT}/tables/comparisons.csv", "comparisons", "table"),
+        published=[
+            captioned(f"{REPORT}/tables/published.csv", "published", "table"),
+            *([f"{REPORT}/tables/published.md"] if PUBLISHED else []),
+        ],
+        gains=captioned(f"{REPORT}/tables/gains.csv", "gains", "table"),
+        training=captioned(f"{REPORT}/tables/training.csv", "training", "table"),
         tables=expand(
             f"{REPORT}/tables/{{task}}.{{form}}",
             task=EXPERIMENT.tasks,
@@ -65,7 +68,7 @@ rule costs:
         scores=rules.tables.output.scores,
         records=[f"{ROOT}/{vector}.json" for vector in trained()],
     output:
-        costs=f"{REPORT}/tables/costs.csv",
+        costs=captioned(f"{REPORT}/tables/costs.csv", "costs", "table"),
         table=f"{REPORT}/tables/costs.md",
     log:
         f"{REPORT}/logs/costs.log",
@@ -97,16 +100,8 @@ rule figures:
         reports=list(mask_reports().values()),
         overlaps=expand(f"{REPORT}/tables/overlap-{{selection}}.csv", selection=WITH_LANGUAGES),
     output:
-        expand(
-            f"{REPORT}/figures/{{figure}}.{{form}}",
-            figure=[
-                "scores",
-                *(["published"] if PUBLISHED else []),
-                *(["gains"] if GAINS else []),
-                *(["spectra", "density", "overlap"] if WITH_LANGUAGES else []),
-            ],
-            form=["svg", "pdf", "png"],
-        ),
+        [captioned(f"{REPORT}/figures/{figure}.svg", figure, "figure") for figure in FIGURES],
+        expand(f"{REPORT}/figures/{{figure}}.{{form}}", figure=FIGURES, form=["pdf", "png"]),
     log:
         f"{REPORT}/logs/figures.log",
     benchmark:
@@ -133,7 +128,8 @@ rule sweeps:
     input:
         rules.tables.output.scores,
     output:
-        expand(f"{REPORT}/figures/sweeps.{{form}}", form=["svg", "pdf", "png"]),
+        captioned(f"{REPORT}/figures/sweeps.svg", "sweeps", "figure"),
+        expand(f"{REPORT}/figures/sweeps.{{form}}", form=["pdf", "png"]),
     log:
         f"{REPORT}/logs/sweeps.log",
     benchmark:
@@ -152,3 +148,40 @@ rule sweeps:
         "figures of scores against knobs"
     shell:
         "deftx sweeps {input} --settings {params.settings} --out {params.out} 2> {log}"
+
+
+rule report:
+    input:
+        tables=rules.tables.output,
+        costs=rules.costs.output,
+        figures=rules.sweeps.output if EXPERIMENT.sweeps else rules.figures.output,
+        reports=[] if EXPERIMENT.sweeps else list(mask_reports().values()),
+        captions=[workflow.source_path(f"../captions/{name}.rst") for name in SUBJECTS],
+    output:
+        report(f"{REPORT}/report.html", caption="../captions/page.rst", category="0 On one page", labels=on_one_page),
+    log:
+        f"{REPORT}/logs/report.log",
+    benchmark:
+        f"{REPORT}/benchmarks/report.jsonl"
+    conda:
+        "../envs/deftx.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        tables=subpath(rules.tables.output.scores, parent=True),
+        figures=lambda wildcards, input: [f"--figures {path}" for path in input.figures if path.endswith(".svg")],
+        captions=lambda wildcards, input: [f"--captions {quote(str(path))}" for path in input.captions],
+        reports=[] if EXPERIMENT.sweeps else [f"--reports {name}={path}" for name, path in mask_reports().items()],
+        benchmarks=" ".join(f"--benchmarks {root}/benchmarks" for root in dict.fromkeys([ROOT, REPORT])),
+        config=dumped(EXPERIMENT, exclude_unset=True),
+        page=fingerprint(sorted(PAGE.iterdir())),
+        code=code_of("deftx.report"),
+    message:
+        "report"
+    # Benchmarks are read where they are, but are no inputs: times never make a job run again. Nothing has the page as
+    # its input, and `all` does not ask for it.
+    shell:
+        "deftx report {params.tables} --config {params.config} {params.figures} {params.captions} {params.reports}"
+        " {params.benchmarks} --out {output} 2> {log}"

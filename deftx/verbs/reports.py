@@ -1,7 +1,7 @@
 """Verbs that tabulate and draw what has been scored and stored."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,6 +64,23 @@ def sweeps(
     from deftx.settings import Sweep
 
     sweep_stage.build(scores, parsed(dict[str, Sweep], settings), out)
+
+
+def report(
+    tables: Annotated[Path, typer.Argument(help="Folder of the tables.")],
+    config: Annotated[str, typer.Option(help="The experiment, as JSON or the name of a YAML file.")],
+    captions: Annotated[list[Path], typer.Option(help="captions/*.rst: what each table and figure asks.")],
+    out: Out,
+    figures: Annotated[list[Path] | None, typer.Option(help="Figures (SVG).")] = None,
+    reports: Annotated[list[str] | None, typer.Option(help="SELECTION/NAME=FILE: reports of masks.")] = None,
+    benchmarks: Annotated[list[Path] | None, typer.Option(help="Folders of benchmark files.")] = None,
+) -> None:
+    """Put tables, figures, times, configuration and versions on one HTML page that loads nothing."""
+    from deftx import report as report_stage
+
+    named = dict(map(_named, reports or []))
+    content = parsed(dict[str, Any], config)
+    report_stage.build(tables, figures or [], captions, named, benchmarks or [], content, out)
 
 
 def _named(entry: str) -> tuple[str, Path]:

@@ -1,0 +1,199 @@
+"""Tables of the report's page: rows of the stored tables as cells to be shown and sorted."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from deftx.comparisons import LEVEL, MEAN, signed
+from deftx.stages import Stage
+
+Row = Mapping[str, str]
+EN_DASH = "\N{EN DASH}"
+SIGNATURE = "signature"
+
+
+class Cell(NamedTuple):
+    """One cell."""
+
+    text: str
+    value: float | None = None
+    """What a number is sorted by."""
+    detail: str = ""
+    """Below the text, smaller: an interval."""
+    best: bool = False
+    """Highest of its column."""
+    share: float | None = None
+    """Drawn as a bar: a share of the column's sum."""
+
+
+class Table(NamedTuple):
+    """Cells under headings; the first column says what a row is about."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+
+def scores(rows: Sequence[Row]) -> list[Table]:
+    """A table for each task: methods in rows, languages in columns."""
+    tables = []
+    for task in _tasks(rows):
+        some = [row for row in rows if row["task"] == task]
+        languages = {row["language"]: row["name"] for row in some}
+        best = {lang: max(float(r["score"]) for r in some if r["language"] == lang) for lang in languages}
+        titles = {row["method"]: row["title"] for row in some}
+        cells = {(row["method"], row["language"]): _score(row, best[row["language"]]) for row in some}
+        lines = [[Cell(title), *(cells[method, lang] for lang in languages)] for method, title in titles.items()]
+        tables.append(Table(task, ["method", *languages.values()], lines))
+    return tables
+
+
+def _score(row: Row, best: float) -> Cell:
+    """A score; a star says that it differs from the reference's, a dagger that there is no language vector."""
+    star = ("*" if _number(row["p_holm"]) < LEVEL else "") + ("\N{DAGGER}" if row["note"] else "")
+    score, spread = float(row["score"]), f" ± {float(row['sd']):.1f}" if row["sd"] else ""
+    limits = f"{float(row['low']):.1f}{EN_DASH}{float(row['high']):.1f}"
+    return Cell(f"{score:.1f}{star}{spread}", score, limits, round(score, 1) == round(best, 1))
+
+
+def comparisons(rows: Sequence[Row], scored: Sequence[Row]) -> list[Table]:
+    """One table: each pair of methods on the mean of the targets. Titles are those of the scores."""
+    titles = {row["method"]: row["title"] for row in scored}
+    several = len(_tasks(rows)) > 1
+    lines = [
+        [
+            Cell(f"{row['title']} against {titles[row['other']]}", detail=row["task"] if several else ""),
+            _signed(float(row["difference"]), f"{_minus(row['low'])} to {_minus(row['high'])}"),
+            Cell(_p(float(row["p_holm"])), float(row["p_holm"])),
+        ]
+        for row in rows
+        if row["language"] == MEAN
+    ]
+    return [Table("Differences", ["methods", "difference, mean of targets", "p"], lines)] if lines else []
+
+
+def seeds(rows: Sequence[Row]) -> list[Table]:
+    """A table for each task: methods in rows, the mean of the targets by seed in columns. None of a single seed."""
+    tables = []
+    for task in _tasks(rows):
+        some = [row for row in rows if row["task"] == task and row["language"] == MEAN]
+        named = list(dict.fromkeys(row["seed"] for row in some))
+        lines: dict[str, list[Cell]] = {}
+        for row in some:
+            limits = f"{float(row['low']):.1f}{EN_DASH}{float(row['high']):.1f}"
+            cell = Cell(f"{float(row['score']):.1f}", float(row["score"]), limits)
+            lines.setdefault(row["title"], [Cell(row["title"])]).append(cell)
+        if len(named) > 1:
+            tables.append(Table(task, ["method", *(f"seed {seed}" for seed in named)], list(lines.values())))
+    return tables
+
+
+def published(rows: Sequence[Row]) -> list[Table]:
+    """One table: our scores and the published ones."""
+    lines = [
+        [
+            Cell(f"{row['title']}, {row['name']}", detail=row["task"]),
+            Cell(f"{float(row['score']):.1f}", float(row["score"]),
+                 f"{float(row['low']):.1f}{EN_DASH}{float(row['high']):.1f}"),
+            Cell(f"{float(row['published']):.1f}", float(row["published"]), row["system"]),
+            _signed(float(row["difference"]), "outside our interval" if row["outside"] == "True" else ""),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return [Table("Published scores", ["method", "ours", "published", "difference"], lines)] if lines else []
+
+
+def costs(rows: Sequence[Row]) -> list[Table]:
+    """A table for each task: means over the targets."""
+    columns = ["method", "score", "parameters", "stored (MB)", "main memory (MB)", "seconds", "CPU seconds"]
+    tables = []
+    for task in _tasks(rows):
+        lines = []
+        for row in rows:
+            if row["task"] == task and row["language"] == MEAN:
+                stored = _plain(_number(row["bytes"]) / 1e6, 1)
+                rest = [_plain(_number(row[name])) for name in ("peak_mb", "seconds", "cpu_seconds")]
+                score = Cell(f"{float(row['score']):.1f}", float(row["score"]))
+                lines.append([Cell(row["title"]), score, _plain(_number(row["parameters"])), stored, *rest])
+        tables.append(Table(task, columns, lines))
+    return tables
+
+
+def training(rows: Sequence[Row]) -> list[Table]:
+    """One table: every training."""
+    lines = [
+        [
+            Cell(row["vector"]),
+            *(_plain(_number(row[name])) for name in ("trained_parameters", "steps", "kept_step", "tokens")),
+            *(_plain(_number(row[name]), 3) for name in ("before", "after")),
+            Cell(row["measure"].replace("_", " ")),
+        ]
+        for row in rows
+    ]
+    columns = ["vector", "trained parameters", "steps", "kept step", "tokens", "before", "after", "measure"]
+    return [Table("Trainings", columns, lines)] if lines else []
+
+
+def stages(found: Sequence[Stage]) -> list[Table]:
+    """One table: what the jobs of each stage took, the share of all time as a bar."""
+    total = sum(stage.seconds for stage in found) or 1.0
+    lines = [
+        [
+            Cell(stage.title),
+            _plain(stage.jobs),
+            Cell(_duration(stage.seconds), stage.seconds, share=stage.seconds / total),
+            Cell(_duration(stage.usual), stage.usual),
+            Cell(_duration(stage.longest), stage.longest),
+            Cell(_duration(stage.cpu_seconds), stage.cpu_seconds),
+            _plain(stage.peak_mb),
+        ]
+        for stage in found
+    ]
+    columns = ["stage", "jobs", "time", "median job", "longest job", "processor time", "main memory (MB)"]
+    return [Table("Run times and memory", columns, lines)] if lines else []
+
+
+def signatures(rows: Sequence[Row]) -> list[Table]:
+    """One table: the signature of each score."""
+    several = len(_tasks(rows)) > 1
+    lines = [
+        [Cell(row["title"]), Cell(row["name"], detail=row["task"] if several else ""), Cell(row[SIGNATURE])]
+        for row in rows
+        if row.get(SIGNATURE)
+    ]
+    return [Table("Signatures", ["method", "language", SIGNATURE], lines)] if lines else []
+
+
+def _tasks(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["task"] for row in rows))
+
+
+def _number(text: str) -> float:
+    return float(text) if text else float("nan")
+
+
+def _plain(value: float, digits: int = 0) -> Cell:
+    """A number, or an empty cell where it is not known."""
+    return Cell("") if math.isnan(value) else Cell(f"{value:,.{digits}f}", value)
+
+
+def _signed(value: float, detail: str) -> Cell:
+    return Cell(signed(value, "+"), value, detail)
+
+
+def _minus(text: str) -> str:
+    return signed(float(text))
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as 41 s, 3 min 05 s or 2 h 07 min."""
+    if math.isnan(seconds):
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"

@@ -1,0 +1,98 @@
+"""Stages: how long the jobs of each took and how much memory, from Snakemake's benchmark files.
+
+Times and memory depend on the machine and on what else ran on it; they are shown, and decide nothing.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+TITLES = {
+    "fetch": "raw file",
+    "corpus": "corpus",
+    "dataset": "dataset",
+    "base": "base model",
+    "full": "full fine-tuning",
+    "gradients": "summed gradients",
+    "mask": "mask",
+    "sparse": "sparse fine-tuning",
+    "prune": "prune",
+    "adapter": "adapter",
+    "lora": "LoRA",
+    "compose": "compose",
+    "evaluate": "evaluate",
+    "overlap": "overlap",
+    "tables": "tables",
+    "costs": "costs",
+    "figures": "figures",
+    "sweeps": "sweeps",
+}
+"""Stages by the folder of their benchmarks, in the order they run. The report itself is none: it would change what it
+shows."""
+
+
+class Stage(NamedTuple):
+    """What the jobs of a stage took."""
+
+    title: str
+    jobs: int
+    seconds: float
+    """All of them, one after the other."""
+    usual: float
+    """The median job, in seconds."""
+    longest: float
+    cpu_seconds: float
+    peak_mb: float
+    """Main memory of the largest job; NaN where Snakemake could not measure any."""
+
+
+def read(folders: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
+    """Measurements by stage: the last one of each benchmark file below the folders, each file once."""
+    files = sorted({file.resolve(): (folder, file) for folder in folders for file in folder.rglob("*.jsonl")}.values())
+    found: dict[str, list[dict[str, Any]]] = {}
+    for folder, file in files:
+        stage, *rest = file.relative_to(folder).with_suffix("").parts
+        kind = f", {rest[0]}" if rest and rest[0] in ("language", "task") else ""
+        lines = file.read_text().splitlines()
+        if stage in TITLES and lines:
+            found.setdefault(f"{TITLES[stage]}{kind}", []).append(json.loads(lines[-1]))
+    order = list(TITLES.values())
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0].partition(",")[0]), item[0])))
+
+
+def summarise(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Stage]:
+    """One row for each stage; what was not measured of a job (Snakemake's NA) does not count."""
+    stages = []
+    for title, jobs in measured.items():
+        seconds, processor, peak = (_numbers(jobs, name) for name in ("s", "cpu_time", "max_rss"))
+        nothing = float("nan")
+        stages.append(
+            Stage(
+                title,
+                len(jobs),
+                sum(seconds),
+                median(seconds) if seconds else nothing,
+                max(seconds, default=nothing),
+                sum(processor),
+                max(peak, default=nothing),
+            )
+        )
+    return stages
+
+
+def answer(stages: Sequence[Stage]) -> str:
+    """The stage that took most of the time, and the largest job."""
+    if not stages:
+        return "No benchmark file was found."
+    longest = max(stages, key=lambda stage: stage.seconds)
+    share = longest.seconds / (sum(stage.seconds for stage in stages) or 1.0)
+    said = f"{longest.title} takes most of the time, {100 * share:.0f} % of all"
+    known = [stage for stage in stages if stage.peak_mb == stage.peak_mb]
+    largest = max(known, key=lambda stage: stage.peak_mb, default=None)
+    return said + (f"; the largest job, of {largest.title}, needs {largest.peak_mb:,.0f} MB." if largest else ".")
+
+
+def _numbers(jobs: Iterable[Mapping[str, Any]], name: str) -> list[float]:
+    return [float(job[name]) for job in jobs if isinstance(job.get(name), int | float)]
