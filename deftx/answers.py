@@ -1,7 +1,7 @@
 """Answers: what each table and figure of the report says, in a sentence, from the numbers it shows.
 
-Captions (captions/*.rst) ask a question and say how it was measured; the sentence between the two is made here. Rows are
-those of the tables as text, reports those of masks; where there is nothing to say, the answer is empty.
+Captions (captions/*.rst) ask a question and say how it was measured; the sentence between the two is made here, or several,
+one a line. Rows are those of the tables as text, reports those of masks; where there is nothing to say, the answer is empty.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ def comparisons(rows: Sequence[Row]) -> str:
     def statements(some: Sequence[Row]) -> str:
         said = [row for row in some if row["statement"]]
         most = [method for method, _ in Counter(row["method"] for row in said).most_common(1)]
-        return ". ".join(row["statement"] for row in said if row["method"] in most)
+        return ".\n".join(row["statement"] for row in said if row["method"] in most)
 
     return _by_task(rows, statements)
 
@@ -110,8 +110,8 @@ def training(rows: Sequence[Row]) -> str:
 def overlap(tables: Mapping[str, Sequence[Row]]) -> str:
     """The pair of vectors that shares most entries, and the mean over pairs, by selection (overlap-*.csv)."""
     said = []
-    for selection, rows in tables.items():
-        if rows:
+    for selection in sorted(tables, key=_first):
+        if rows := tables[selection]:
             top = max(rows, key=lambda row: float(row["jaccard"]))
             share = f"{float(top['jaccard']):.2f}"
             usual = f"{mean(float(row['jaccard']) for row in rows):.2f}"
@@ -142,7 +142,7 @@ def density(reports: Mapping[str, Report]) -> str:
     said: dict[str, list[str]] = {}
     for (selection, kind), (embeddings, chosen) in counts.items():
         said.setdefault(selection, []).append(f"{100 * embeddings / max(1, chosen):.0f} % of a {kind}'s mask")
-    return _sentences(f"{selection}: embeddings are {' and '.join(parts)}" for selection, parts in said.items())
+    return _sentences(f"{s}: embeddings are {' and '.join(said[s])}" for s in sorted(said, key=_first))
 
 
 def sweeps(rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
@@ -170,7 +170,7 @@ def _by_task(rows: Sequence[Row], say: Callable[[Sequence[Row]], str]) -> str:
 
 
 def _sentences(said: Iterable[str]) -> str:
-    return " ".join(f"{text}." for text in said)
+    return "\n".join(f"{text}." for text in said)
 
 
 def _means(rows: Iterable[Row]) -> list[Row]:
@@ -188,6 +188,11 @@ def _points(row: Row) -> str:
 def _kind(name: str) -> str:
     """Whose mask a report is of, by its name `selection/name`."""
     return "task" if "/task:" in name else "language"
+
+
+def _first(selection: str) -> bool:
+    """LT-SFT's selection before all others, as in the figures."""
+    return selection != "lt-sft"
 
 
 def _capital(text: str) -> str:

@@ -22,6 +22,7 @@ from deftx.errors import ConfigError, DatasetError
 from deftx.files import write_text
 from deftx.page_tables import Table
 from deftx.provenance import PACKAGE, versions
+from deftx.subjects import SUBJECTS
 
 PAGE = PACKAGE / "page"
 PARTS = ("Question", "Answer", "How measured")
@@ -54,22 +55,7 @@ ANSWERS: Mapping[str, Callable[[Found], str]] = {
     "costs": lambda found: answers.costs(found.tables["costs"]),
     "training": lambda found: answers.training(found.tables["training"]),
 }
-"""What each subject of the report says, in reading order."""
-TITLES = {
-    "scores": "Scores",
-    "comparisons": "Differences between methods",
-    "seeds": "Seeds",
-    "gains": "Gains",
-    "published": "Beside published scores",
-    "sweeps": "Knobs",
-    "spectra": "Spectra",
-    "density": "Masks",
-    "overlap": "Overlap of vectors",
-    "costs": "Costs",
-    "training": "Trainings",
-    "stages": "Run times and memory",
-}
-"""Headings of the subjects, and of what only the page has."""
+"""What each subject of the report says."""
 TABLES: Mapping[str, Callable[[Mapping[str, Sequence[Row]]], list[Table]]] = {
     "scores": lambda tables: page_tables.scores(tables["scores"]),
     "comparisons": lambda tables: page_tables.comparisons(tables["comparisons"], tables["scores"]),
@@ -89,6 +75,7 @@ class Section(NamedTuple):
     title: str
     question: str
     answer: str
+    """A sentence a line."""
     measured: str
     tables: Sequence[Table]
     figure: Markup | None
@@ -119,13 +106,13 @@ def build(
         ConfigError: a caption has not its three parts, or a subject no caption.
     """
     found = read(tables, reports, configuration.get("sweeps", {}))
-    shown = {figure.stem: inlined(figure.read_text(), figure.stem, TITLES.get(figure.stem, "")) for figure in figures}
+    shown = {figure.stem: inlined(figure.read_text(), figure.stem, SUBJECTS.get(figure.stem, "")) for figure in figures}
     said = {caption.stem: caption.read_text() for caption in captions}
     measured = stages.summarise(stages.read(benchmarks))
     drawn = {name: make(found.tables) for name, make in TABLES.items()} | {"stages": page_tables.stages(measured)}
     sections = [
         section(name, said, answer(name, found) if name in ANSWERS else stages.answer(measured), of_name, figure)
-        for name in TITLES
+        for name in SUBJECTS
         if (of_name := drawn.get(name, [])) + ([figure] if (figure := shown.get(name)) else [])
     ]
     text = render(
@@ -175,23 +162,18 @@ def section(
     """
     if name not in captions:
         raise ConfigError(f"there is no caption of {name}; name captions/{name}.rst among --captions")
-    question, answered, measured = paragraphs(captions[name], name, said)
-    return Section(name, TITLES[name], question, answered, measured, tables, figure, name in LONG)
+    question, _, measured = paragraphs(captions[name], name, said)
+    return Section(name, SUBJECTS[name], question, said, measured, tables, figure, name in LONG)
 
 
 def paragraphs(caption: str, name: str, said: str) -> list[str]:
-    """Question, answer and method of a caption: its paragraphs, rendered as Snakemake does.
-
-    Snakemake gives a caption all `files` of the report, with their labels; so the answer reaches it.
-    """
-    targets = [f"{name}{ending}" for ending in ("", ".csv", ".svg")]
-    files = [{"target": target, "labels": {"answer": said}} for target in targets]
-    parts = jinja2.Environment().from_string(caption).render(files=files).split("\n\n")
-    leads = [f"**{part}.** " for part in PARTS]
-    texts = [" ".join(part.split()) for part in parts]
-    if len(texts) != len(leads) or not all(t.startswith(lead.strip()) for t, lead in zip(texts, leads, strict=True)):
+    """Question, answer and method of a caption: its paragraphs, rendered with what Snakemake's report gives it, too."""
+    known = {"config": {"answers": {name: said}}}
+    parts = jinja2.Environment().from_string(caption).render(snakemake=known).split("\n\n")
+    texts, leads = [" ".join(part.split()) for part in parts], [f"**{part}.**" for part in PARTS]
+    if len(texts) != len(leads) or not all(text.startswith(lead) for text, lead in zip(texts, leads, strict=True)):
         raise ConfigError(f"the caption of {name} needs three paragraphs, which begin with {', '.join(leads)}")
-    return [text.removeprefix(lead.strip()).strip() for text, lead in zip(texts, leads, strict=True)]
+    return [text.removeprefix(lead).strip() for text, lead in zip(texts, leads, strict=True)]
 
 
 def inlined(svg: str, name: str, title: str) -> Markup:

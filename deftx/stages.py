@@ -88,10 +88,10 @@ def answer(stages: Sequence[Stage]) -> str:
         return "No benchmark file was found."
     longest = max(stages, key=lambda stage: stage.seconds)
     share = longest.seconds / (sum(stage.seconds for stage in stages) or 1.0)
-    said = f"{longest.title} takes most of the time, {100 * share:.0f} % of all"
+    said = f"Most time: {longest.title}, {100 * share:.0f} % of all"
     known = [stage for stage in stages if stage.peak_mb == stage.peak_mb]
     largest = max(known, key=lambda stage: stage.peak_mb, default=None)
-    return said + (f"; the largest job, of {largest.title}, needs {largest.peak_mb:,.0f} MB." if largest else ".")
+    return said + (f"; largest job: {largest.title}, {largest.peak_mb:,.0f} MB." if largest else ".")
 
 
 def _numbers(jobs: Iterable[Mapping[str, Any]], name: str) -> list[float]:

@@ -3,23 +3,9 @@
 from functools import cache
 
 from deftx.provenance import PACKAGE
+from deftx.subjects import SUBJECTS
 
 PAGE = PACKAGE / "page"
-# Subjects with a caption, in reading order, and what each is about; the last is on the page alone.
-SUBJECTS = {
-    "scores": "Scores",
-    "comparisons": "Differences between methods",
-    "seeds": "Seeds",
-    "gains": "Gains",
-    "published": "Beside published scores",
-    "sweeps": "Knobs",
-    "spectra": "Spectra",
-    "density": "Masks",
-    "overlap": "Overlap of vectors",
-    "costs": "Costs",
-    "training": "Trainings",
-    "stages": "Run times and memory",
-}
 # Figures of an experiment without sweeps.
 FIGURES = [
     "scores",
@@ -29,19 +15,25 @@ FIGURES = [
 ]
 
 
+EMPTY = {*([] if PUBLISHED else ["published"]), *([] if GAINS else ["gains"])}
+
+
 def captioned(file: str, subject: str, form: str):
-    """An output that Snakemake's report shows, with its caption, its place in reading order, and its answer."""
+    """An output that Snakemake's report shows, with its caption, its place in reading order, and its answer.
+
+    Tables that hold nothing in this experiment are not shown.
+    """
+    if subject in EMPTY:
+        return file
     number = 1 + list(SUBJECTS).index(subject)
 
     def labels(wildcards) -> dict[str, str]:
-        return {"form": form, "answer": answer(subject)}
+        """What the file is. Asked for before any caption is rendered, and by Snakemake's report alone."""
+        config.setdefault("answers", {})[subject] = answer(subject)  # captions see no more than `config`
+        return {"result": " of ".join([form, *wildcards])}
 
     category = f"{number:02} {SUBJECTS[subject]}"
     return report(file, caption=f"../captions/{subject}.rst", category=category, labels=labels)
-
-
-def on_one_page(wildcards) -> dict[str, str]:
-    return {"form": "page", "answer": "all of the report, to be sent or printed"}
 
 
 @cache
@@ -56,7 +48,7 @@ def left():
 
 @cache
 def answer(subject: str) -> str:
-    """What a table or figure says, in a sentence; asked for by Snakemake's report alone."""
+    """What a table or figure says, in a sentence."""
     from deftx import report as page
 
     return page.answer(subject, left()) or "Nothing to compare."

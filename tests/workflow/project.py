@@ -17,7 +17,7 @@ import yaml
 from deftx import testbed
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("Snakefile", "rules", "profiles", "envs", "deftx")
+PARTS = ("Snakefile", "rules", "captions", "profiles", "envs", "deftx")
 FAMILY = {
     "seed": 1,
     "nouns": 4,
