@@ -1,7 +1,8 @@
 """Answers: what each table and figure of the report says, in a sentence, from the numbers it shows.
 
-Captions (captions/*.rst) ask a question and say how it was measured; the sentence between the two is made here, or several,
-one a line. Rows are those of the tables as text, reports those of masks; where there is nothing to say, the answer is empty.
+Captions (captions/*.rst) ask a question and say how it was measured; the sentence between the two is made here, or
+several, one a line. Rows are those of the tables as text, reports those of masks; where there is nothing to say, the
+answer is empty.
 """
 
 from collections import Counter

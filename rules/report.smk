@@ -158,7 +158,12 @@ rule report:
         reports=[] if EXPERIMENT.sweeps else list(mask_reports().values()),
         captions=[workflow.source_path(f"../captions/{name}.rst") for name in SUBJECTS],
     output:
-        report(f"{REPORT}/report.html", caption="../captions/page.rst", category="00 On one page", labels={"result": "page"}),
+        report(
+            f"{REPORT}/report.html",
+            caption="../captions/page.rst",
+            category="00 On one page",
+            labels={"result": "page"},
+        ),
     log:
         f"{REPORT}/logs/report.log",
     benchmark:

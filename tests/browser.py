@@ -77,7 +77,9 @@ class Browser:
     def open(self, page: Path, width: int, scheme: str = "light", media: str = "") -> None:
         """Load a file at a width in pixels; what an earlier page has asked for and said is forgotten."""
         self.requests, self.complaints, self._loaded = [], [], False
-        self.ask("Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.ask(
+            "Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self.ask("Page.navigate", url=page.resolve().as_uri())
         while not self._loaded:

@@ -170,7 +170,7 @@ def arguments(folder: Path) -> list[Any]:
 def test_the_page_holds_everything_and_loads_nothing(page: Path) -> None:
     text = page.read_text()
     for title in ("Scores", "Differences", "Seeds", "Gains", "Trainings", "Run times and memory", "Configuration"):
-        assert f"-title\">{title}</h2>" in text
+        assert f'-title">{title}</h2>' in text
     assert "Beside published scores" not in text and "Knobs" not in text
     assert text.count("<svg ") == 2
     assert "DeFT-X &amp; co" in text and "DeFT-X & co" not in text

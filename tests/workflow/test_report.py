@@ -26,7 +26,7 @@ def make_report(results: str) -> list[list[str]]:
 
 
 def test_make_report(project: Project) -> None:
-    """Nothing is trained, though the deltas are gone and the training's code has changed; times make nothing run again."""
+    """Nothing is trained, though deltas are gone and the training's code has changed; times make nothing run again."""
     for path in (project.results / "deltas").rglob("*.safetensors"):
         path.unlink()
     project.edit("deftx/training.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))")
