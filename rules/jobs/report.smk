@@ -13,8 +13,7 @@ FIGURES = [
     *(["gains"] if GAINS else []),
     *(["spectra", "density", "overlap"] if WITH_LANGUAGES else []),
 ]
-
-
+# Tables that hold nothing in this experiment.
 EMPTY = {*([] if PUBLISHED else ["published"]), *([] if GAINS else ["gains"])}
 
 
