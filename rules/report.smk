@@ -152,6 +152,7 @@ rule sweeps:
 
 rule report:
     input:
+        scores=rules.tables.output.scores,
         tables=rules.tables.output,
         costs=rules.costs.output,
         figures=rules.sweeps.output if EXPERIMENT.sweeps else rules.figures.output,
@@ -175,7 +176,7 @@ rule report:
         mem_mb=1000,
         runtime="10m",
     params:
-        tables=subpath(rules.tables.output.scores, parent=True),
+        tables=subpath(input.scores, parent=True),
         figures=lambda wildcards, input: [f"--figures {path}" for path in input.figures if path.endswith(".svg")],
         captions=lambda wildcards, input: [f"--captions {quote(str(path))}" for path in input.captions],
         reports=[] if EXPERIMENT.sweeps else [f"--reports {name}={path}" for name, path in mask_reports().items()],
