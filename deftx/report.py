@@ -110,10 +110,11 @@ def build(
     said = {caption.stem: caption.read_text() for caption in captions}
     measured = stages.summarise(stages.read(benchmarks))
     drawn = {name: make(found.tables) for name, make in TABLES.items()} | {"stages": page_tables.stages(measured)}
+    said_of = {name: answer(name, found) for name in ANSWERS} | {"stages": stages.answer(measured)}
     sections = [
-        section(name, said, answer(name, found) if name in ANSWERS else stages.answer(measured), of_name, figure)
+        section(name, said, said_of[name], drawn.get(name, []), shown.get(name))
         for name in SUBJECTS
-        if (of_name := drawn.get(name, [])) + ([figure] if (figure := shown.get(name)) else [])
+        if drawn.get(name) or name in shown
     ]
     text = render(
         title=configuration["name"],
