@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from deftx.comparisons import LEVEL, MEAN, signed
-from deftx.stages import Stage
+from deftx.stages import Stage, duration
+from deftx.table_files import Row
 
-Row = Mapping[str, str]
 EN_DASH = "\N{EN DASH}"
 SIGNATURE = "signature"
 
@@ -19,7 +19,7 @@ class Cell(NamedTuple):
     value: float | None = None
     """What a number is sorted by."""
     detail: str = ""
-    """Below the text, smaller: an interval."""
+    """Below the text, smaller: an interval; of a heading a unit, or a language's code."""
     best: bool = False
     """Highest of its column."""
     share: float | None = None
@@ -30,30 +30,42 @@ class Table(NamedTuple):
     """Cells under headings; the first column says what a row is about."""
 
     title: str
-    columns: Sequence[str]
+    columns: Sequence[Cell]
     rows: Sequence[Sequence[Cell]]
 
 
-def scores(rows: Sequence[Row]) -> list[Table]:
-    """A table for each task: methods in rows, languages in columns."""
+def scores(rows: Sequence[Row], sources: Mapping[str, str]) -> list[Table]:
+    """A table for each task: methods in rows, in columns the mean of the targets, then languages.
+
+    `sources` has the source language of each task.
+    """
     tables = []
     for task in _tasks(rows):
         some = [row for row in rows if row["task"] == task]
-        languages = {row["language"]: row["name"] for row in some}
+        named = {row["language"]: row["name"] for row in some}
+        languages = sorted(named, key=lambda lang: lang != MEAN)  # a reader looks for the mean first
         best = {lang: max(float(r["score"]) for r in some if r["language"] == lang) for lang in languages}
         titles = {row["method"]: row["title"] for row in some}
         cells = {(row["method"], row["language"]): _score(row, best[row["language"]]) for row in some}
         lines = [[Cell(title), *(cells[method, lang] for lang in languages)] for method, title in titles.items()]
-        tables.append(Table(task, ["method", *languages.values()], lines))
+        columns = [_language(lang, named[lang], sources.get(task)) for lang in languages]
+        tables.append(Table(task, [Cell("method"), *columns], lines))
     return tables
+
+
+def _language(code: str, name: str, source: str | None) -> Cell:
+    """A heading: the name, and the code that figures show."""
+    if code == MEAN:
+        return Cell("mean", detail="of targets")
+    said = [code] if code != name else []
+    return Cell(name, detail=", ".join([*said, *(["source"] if code == source else [])]))
 
 
 def _score(row: Row, best: float) -> Cell:
     """A score; a star says that it differs from the reference's, a dagger that there is no language vector."""
     star = ("*" if _number(row["p_holm"]) < LEVEL else "") + ("\N{DAGGER}" if row["note"] else "")
     score, spread = float(row["score"]), f" ± {float(row['sd']):.1f}" if row["sd"] else ""
-    limits = f"{float(row['low']):.1f}{EN_DASH}{float(row['high']):.1f}"
-    return Cell(f"{score:.1f}{star}{spread}", score, limits, round(score, 1) == round(best, 1))
+    return Cell(f"{score:.1f}{star}{spread}", score, _limits(row), round(score, 1) == round(best, 1))
 
 
 def comparisons(rows: Sequence[Row], scored: Sequence[Row]) -> list[Table]:
@@ -69,7 +81,7 @@ def comparisons(rows: Sequence[Row], scored: Sequence[Row]) -> list[Table]:
         for row in rows
         if row["language"] == MEAN
     ]
-    return [Table("Differences", ["methods", "difference, mean of targets", "p"], lines)] if lines else []
+    return [Table("Differences", _headings("methods", "difference|mean of targets", "p"), lines)] if lines else []
 
 
 def seeds(rows: Sequence[Row]) -> list[Table]:
@@ -80,11 +92,10 @@ def seeds(rows: Sequence[Row]) -> list[Table]:
         named = list(dict.fromkeys(row["seed"] for row in some))
         lines: dict[str, list[Cell]] = {}
         for row in some:
-            limits = f"{float(row['low']):.1f}{EN_DASH}{float(row['high']):.1f}"
-            cell = Cell(f"{float(row['score']):.1f}", float(row["score"]), limits)
+            cell = Cell(f"{float(row['score']):.1f}", float(row["score"]), _limits(row))
             lines.setdefault(row["title"], [Cell(row["title"])]).append(cell)
         if len(named) > 1:
-            tables.append(Table(task, ["method", *(f"seed {seed}" for seed in named)], list(lines.values())))
+            tables.append(Table(task, _headings("method", *(f"seed {seed}" for seed in named)), list(lines.values())))
     return tables
 
 
@@ -93,28 +104,28 @@ def published(rows: Sequence[Row]) -> list[Table]:
     lines = [
         [
             Cell(f"{row['title']}, {row['name']}", detail=row["task"]),
-            Cell(f"{float(row['score']):.1f}", float(row["score"]),
-                 f"{float(row['low']):.1f}{EN_DASH}{float(row['high']):.1f}"),
+            Cell(f"{float(row['score']):.1f}", float(row["score"]), _limits(row)),
             Cell(f"{float(row['published']):.1f}", float(row["published"]), row["system"]),
             _signed(float(row["difference"]), "outside our interval" if row["outside"] == "True" else ""),
         ]
         for row in rows
-    ]  # fmt: skip
-    return [Table("Published scores", ["method", "ours", "published", "difference"], lines)] if lines else []
+    ]
+    return [Table("Published scores", _headings("method", "ours", "published", "difference"), lines)] if lines else []
 
 
 def costs(rows: Sequence[Row]) -> list[Table]:
     """A table for each task: means over the targets."""
-    columns = ["method", "score", "parameters", "stored (MB)", "main memory (MB)", "seconds", "CPU seconds"]
+    columns = _headings("method", "score|mean", "parameters", "stored|MB", "main memory|MB", "time", "processor time")
     tables = []
     for task in _tasks(rows):
         lines = []
         for row in rows:
             if row["task"] == task and row["language"] == MEAN:
                 stored = _plain(_number(row["bytes"]) / 1e6, 1)
-                rest = [_plain(_number(row[name])) for name in ("peak_mb", "seconds", "cpu_seconds")]
+                memory = _plain(_number(row["peak_mb"]))
+                times = [_time(_number(row[name])) for name in ("seconds", "cpu_seconds")]
                 score = Cell(f"{float(row['score']):.1f}", float(row["score"]))
-                lines.append([Cell(row["title"]), score, _plain(_number(row["parameters"])), stored, *rest])
+                lines.append([Cell(row["title"]), score, _plain(_number(row["parameters"])), stored, memory, *times])
         tables.append(Table(task, columns, lines))
     return tables
 
@@ -130,7 +141,7 @@ def training(rows: Sequence[Row]) -> list[Table]:
         ]
         for row in rows
     ]
-    columns = ["vector", "trained parameters", "steps", "kept step", "tokens", "before", "after", "measure"]
+    columns = _headings("vector", "parameters|trained", "steps", "kept step", "tokens", "before", "after", "measure")
     return [Table("Trainings", columns, lines)] if lines else []
 
 
@@ -141,15 +152,14 @@ def stages(found: Sequence[Stage]) -> list[Table]:
         [
             Cell(stage.title),
             _plain(stage.jobs),
-            Cell(_duration(stage.seconds), stage.seconds, share=stage.seconds / total),
-            Cell(_duration(stage.usual), stage.usual),
-            Cell(_duration(stage.longest), stage.longest),
-            Cell(_duration(stage.cpu_seconds), stage.cpu_seconds),
+            _time(stage.seconds, stage.seconds / total),
+            *map(_time, (stage.usual, stage.longest, stage.cpu_seconds)),
             _plain(stage.peak_mb),
         ]
         for stage in found
     ]
-    columns = ["stage", "jobs", "time", "median job", "longest job", "processor time", "main memory (MB)"]
+    columns = _headings("stage", "jobs", "time|all jobs", "time|median job", "time|longest job", "processor time|all jobs",
+                        "main memory|MB, largest job")  # fmt: skip
     return [Table("Run times and memory", columns, lines)] if lines else []
 
 
@@ -161,7 +171,13 @@ def signatures(rows: Sequence[Row]) -> list[Table]:
         for row in rows
         if row.get(SIGNATURE)
     ]
-    return [Table("Signatures", ["method", "language", SIGNATURE], lines)] if lines else []
+    return [Table("Signatures", _headings("method", "language", SIGNATURE), lines)] if lines else []
+
+
+def _headings(*texts: str) -> list[Cell]:
+    """Headings; what stands after a bar is the detail."""
+    parts = (text.partition("|") for text in texts)
+    return [Cell(text, detail=detail) for text, _, detail in parts]
 
 
 def _tasks(rows: Sequence[Row]) -> list[str]:
@@ -177,6 +193,10 @@ def _plain(value: float, digits: int = 0) -> Cell:
     return Cell("") if math.isnan(value) else Cell(f"{value:,.{digits}f}", value)
 
 
+def _limits(row: Row) -> str:
+    return f"{float(row['low']):.1f}{EN_DASH}{float(row['high']):.1f}"
+
+
 def _signed(value: float, detail: str) -> Cell:
     return Cell(signed(value, "+"), value, detail)
 
@@ -189,11 +209,5 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _duration(seconds: float) -> str:
-    """Seconds as 41 s, 3 min 05 s or 2 h 07 min."""
-    if math.isnan(seconds):
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
+def _time(seconds: float, share: float | None = None) -> Cell:
+    return Cell("") if math.isnan(seconds) else Cell(duration(seconds), seconds, share=share)

@@ -4,11 +4,10 @@ The page loads nothing from elsewhere and holds no time of its own, so the same 
 answer and method of each section are those of the captions (captions/*.rst), which Snakemake's own report shows, too.
 """
 
-import csv
-import json
+import math
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,53 +16,19 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from deftx import answers, page_tables, stages
-from deftx.errors import ConfigError, DatasetError
+from deftx import answers, base, page_tables, stages
+from deftx.comparisons import MEAN
+from deftx.errors import ConfigError
 from deftx.files import write_text
 from deftx.page_tables import Table
 from deftx.provenance import PACKAGE, versions
+from deftx.signatures import DIGITS
 from deftx.subjects import SUBJECTS
+from deftx.table_files import Row
+from deftx.table_text import METRIC_NAMES
 
 PAGE = PACKAGE / "page"
 PARTS = ("Question", "Answer", "How measured")
-Row = Mapping[str, str]
-
-
-class Found(NamedTuple):
-    """What an experiment has left, read."""
-
-    tables: Mapping[str, Sequence[Row]]
-    """Rows by the name of their file without ending; none where there is no such table."""
-    overlaps: Mapping[str, Sequence[Row]]
-    """Overlaps of vectors by selection."""
-    reports: Mapping[str, Any]
-    """Reports of masks by `selection/name`."""
-    sweeps: Mapping[str, Any]
-    """The configuration's sweeps."""
-
-
-ANSWERS: Mapping[str, Callable[[Found], str]] = {
-    "scores": lambda found: answers.scores(found.tables["scores"]),
-    "comparisons": lambda found: answers.comparisons(found.tables["comparisons"]),
-    "seeds": lambda found: answers.seeds(found.tables["scores"]),
-    "gains": lambda found: answers.gains(found.tables["gains"]),
-    "published": lambda found: answers.published(found.tables["published"]),
-    "sweeps": lambda found: answers.sweeps(found.tables["scores"], found.sweeps),
-    "spectra": lambda found: answers.spectra(found.reports),
-    "density": lambda found: answers.density(found.reports),
-    "overlap": lambda found: answers.overlap(found.overlaps),
-    "costs": lambda found: answers.costs(found.tables["costs"]),
-    "training": lambda found: answers.training(found.tables["training"]),
-}
-"""What each subject of the report says."""
-TABLES: Mapping[str, Callable[[Mapping[str, Sequence[Row]]], list[Table]]] = {
-    "scores": lambda tables: page_tables.scores(tables["scores"]),
-    "comparisons": lambda tables: page_tables.comparisons(tables["comparisons"], tables["scores"]),
-    "seeds": lambda tables: page_tables.seeds(tables["seeds"]),
-    "published": lambda tables: page_tables.published(tables["published"]),
-    "costs": lambda tables: page_tables.costs(tables["costs"]),
-    "training": lambda tables: page_tables.training(tables["training"]),
-}
 LONG = ("training",)
 """Tables that are folded away: nobody reads them from top to bottom."""
 
@@ -88,6 +53,7 @@ def build(
     captions: Sequence[Path],
     reports: Mapping[str, Path],
     benchmarks: Sequence[Path],
+    description: Path,
     configuration: Mapping[str, Any],
     out: Path,
 ) -> None:
@@ -99,26 +65,28 @@ def build(
         captions: captions/*.rst, by the name of their subject.
         reports: reports of masks by `selection/name`.
         benchmarks: folders of benchmark files, which are read where they are.
+        description: base.json.
         configuration: the experiment, as its YAML file says it.
 
     Raises:
-        DatasetError: there is no table of scores.
+        DatasetError: there is no table of scores, or a table lacks a column.
+        BaseModelError: `description` is none.
         ConfigError: a caption has not its three parts, or a subject no caption.
     """
-    found = read(tables, reports, configuration.get("sweeps", {}))
-    shown = {figure.stem: inlined(figure.read_text(), figure.stem, SUBJECTS.get(figure.stem, "")) for figure in figures}
-    said = {caption.stem: caption.read_text() for caption in captions}
+    found = answers.read(tables, reports, configuration.get("sweeps", {}))
     measured = stages.summarise(stages.read(benchmarks))
-    drawn = {name: make(found.tables) for name, make in TABLES.items()} | {"stages": page_tables.stages(measured)}
-    said_of = {name: answer(name, found) for name in ANSWERS} | {"stages": stages.answer(measured)}
+    shown = tabulated(found.tables, measured, {name: task["source"] for name, task in configuration["tasks"].items()})
+    drawn = {figure.stem: inlined(figure.read_text(), figure.stem, SUBJECTS.get(figure.stem, "")) for figure in figures}
+    said = {name: answers.answer(name, found) for name in answers.ANSWERS} | {"stages": stages.answer(measured)}
+    texts = {caption.stem: caption.read_text() for caption in captions}
     sections = [
-        section(name, said, said_of[name], drawn.get(name, []), shown.get(name))
+        section(name, texts, said[name], shown.get(name, []), drawn.get(name))
         for name in SUBJECTS
-        if drawn.get(name) or name in shown
+        if shown.get(name) or name in drawn
     ]
     text = render(
         title=configuration["name"],
-        facts=facts(configuration),
+        facts=facts(configuration, base.read(description), found.tables["scores"]),
         sections=sections,
         configuration=yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True, width=100),
         signatures=page_tables.signatures(found.tables["scores"]),
@@ -127,30 +95,19 @@ def build(
     write_text(out, text)
 
 
-def read(tables: Path, reports: Mapping[str, Path], sweeps: Mapping[str, Any]) -> Found:
-    """Tables, overlaps and reports of masks.
-
-    Raises:
-        DatasetError: there is no table of scores, or one without rows.
-    """
-    names = ("scores", "comparisons", "seeds", "gains", "published", "costs", "training")
-    found = {name: _rows(tables / f"{name}.csv") for name in names}
-    if not found["scores"]:
-        raise DatasetError(f"{tables / 'scores.csv'} holds no scores; make it by `deftx tables`, or by snakemake")
-    overlaps = {file.stem.removeprefix("overlap-"): _rows(file) for file in sorted(tables.glob("overlap-*.csv"))}
-    return Found(found, overlaps, {name: json.loads(path.read_text()) for name, path in reports.items()}, sweeps)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def answer(name: str, found: Found) -> str:
-    """What a subject says; nothing where there is no such table."""
-    return ANSWERS[name](found)
+def tabulated(
+    tables: Mapping[str, Sequence[Row]], measured: Sequence[stages.Stage], sources: Mapping[str, str]
+) -> dict[str, list[Table]]:
+    """What is shown of each subject that has tables."""
+    return {
+        "scores": page_tables.scores(tables["scores"], sources),
+        "comparisons": page_tables.comparisons(tables["comparisons"], tables["scores"]),
+        "seeds": page_tables.seeds(tables["seeds"]),
+        "published": page_tables.published(tables["published"]),
+        "costs": page_tables.costs(tables["costs"]),
+        "training": page_tables.training(tables["training"]),
+        "stages": page_tables.stages(measured),
+    }
 
 
 def section(
@@ -190,17 +147,28 @@ def inlined(svg: str, name: str, title: str) -> Markup:
     return Markup(f"{head} {label}>{rest}")
 
 
-def facts(configuration: Mapping[str, Any]) -> dict[str, str]:
+def facts(configuration: Mapping[str, Any], model: base.Description, scored: Sequence[Row]) -> dict[str, str]:
     """What an experiment is about, in a few lines."""
-    names = {code: lang.get("name") or code for code, lang in configuration["languages"].items()}
-    base = configuration["base"].get("model") or "trained here"
-    tasks = {
-        f"task {name}": f"{names[task['source']]} to {', '.join(names[lang] for lang in task['targets'])}"
-        for name, task in configuration["tasks"].items()
-    }
+    size = sum(math.prod(shape) for shape in model.shapes.values())
+    tasks = {f"task {name}": task(name, configuration, scored) for name in configuration["tasks"]}
     methods = [method.get("title") or name for name, method in configuration["methods"].items()]
     seeds = configuration.get("seeds", {}).get("task", [0])
-    return {"base model": base, **tasks, "methods": ", ".join(methods), "seeds": ", ".join(map(str, seeds))}
+    return (
+        {"base model": f"{model.name}, {size:,} parameters, hash {model.hash[:DIGITS]}"}
+        | tasks
+        | {"methods": ", ".join(methods), "seeds": ", ".join(map(str, seeds))}
+    )
+
+
+def task(name: str, configuration: Mapping[str, Any], scored: Sequence[Row]) -> str:
+    """From which language a task is carried to which, and how it is scored."""
+    names = {code: lang.get("name") or code for code, lang in configuration["languages"].items()}
+    source, targets = (configuration["tasks"][name][key] for key in ("source", "targets"))
+    rows = [row for row in scored if row["task"] == name and row["language"] != MEAN]
+    items = sorted({int(row["items"]) for row in rows})
+    count = " to ".join(str(n) for n in dict.fromkeys((items[0], items[-1])))
+    metric = METRIC_NAMES[rows[0]["metric"]]
+    return f"{names[source]} to {', '.join(names[t] for t in targets)}. {metric} on {count} test items a language"
 
 
 def render(**content: Any) -> str:

@@ -83,15 +83,24 @@ def summarise(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Stage
 
 
 def answer(stages: Sequence[Stage]) -> str:
-    """The stage that took most of the time, and the largest job."""
+    """All time, the stage that took most of it, and the largest job."""
     if not stages:
         return "No benchmark file was found."
+    total = sum(stage.seconds for stage in stages)
     longest = max(stages, key=lambda stage: stage.seconds)
-    share = longest.seconds / (sum(stage.seconds for stage in stages) or 1.0)
-    said = f"Most time: {longest.title}, {100 * share:.0f} % of all"
+    share = longest.seconds / (total or 1.0)
+    said = f"All jobs together took {duration(total)}, {longest.title} most of it ({100 * share:.0f} %)"
     known = [stage for stage in stages if stage.peak_mb == stage.peak_mb]
     largest = max(known, key=lambda stage: stage.peak_mb, default=None)
-    return said + (f"; largest job: {largest.title}, {largest.peak_mb:,.0f} MB." if largest else ".")
+    return said + (f". The largest held {largest.peak_mb:,.0f} MB: {largest.title}." if largest else ".")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 41.0 s, 3 min 05 s or 2 h 07 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
 
 
 def _numbers(jobs: Iterable[Mapping[str, Any]], name: str) -> list[float]:

@@ -1,10 +1,38 @@
 """Tables of the report, read again by the stages that come after."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+
+from deftx.errors import DatasetError
+
+Row = Mapping[str, str]
+"""A line of a table as text, by column; empty where nothing is known."""
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV table of the report; empty cells alone are missing, for "nan" is the code of a language, Min Nan."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The lines of a CSV table as they are written; none where there is no such table.
+
+    Asking a line for a column it has not is a DatasetError: the table was made by another version.
+    """
+    if not path.is_file():
+        return []
+    lines = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+    return [_Line(path, {str(column): text for column, text in line.items()}) for line in lines]
+
+
+class _Line(dict[str, str]):
+    """A line that knows its file."""
+
+    def __init__(self, path: Path, cells: Row) -> None:
+        super().__init__(cells)
+        self._path = path
+
+    def __missing__(self, column: str) -> str:
+        raise DatasetError(f"{self._path} has no column {column}: another version made it; run `make figures`")

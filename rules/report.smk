@@ -152,6 +152,7 @@ rule sweeps:
 
 rule report:
     input:
+        base=f"{ROOT}/base.json",
         scores=rules.tables.output.scores,
         tables=rules.tables.output,
         costs=rules.costs.output,
@@ -190,4 +191,4 @@ rule report:
     # its input, and `all` does not ask for it.
     shell:
         "deftx report {params.tables} --config {params.config} {params.figures} {params.captions} {params.reports}"
-        " {params.benchmarks} --out {output} 2> {log}"
+        " {params.benchmarks} --base {input.base} --out {output} 2> {log}"

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deftx.verbs.options import Out, Results, Settings, parsed
+from deftx.verbs.options import Base, Out, Results, Settings, parsed
 
 
 def overlap(
@@ -69,6 +69,7 @@ def sweeps(
 def report(
     tables: Annotated[Path, typer.Argument(help="Folder of the tables.")],
     config: Annotated[str, typer.Option(help="The experiment, as JSON or the name of a YAML file.")],
+    base: Base,
     captions: Annotated[list[Path], typer.Option(help="captions/*.rst: what each table and figure asks.")],
     out: Out,
     figures: Annotated[list[Path] | None, typer.Option(help="Figures (SVG).")] = None,
@@ -80,7 +81,7 @@ def report(
 
     named = dict(map(_named, reports or []))
     content = parsed(dict[str, Any], config)
-    report_stage.build(tables, figures or [], captions, named, benchmarks or [], content, out)
+    report_stage.build(tables, figures or [], captions, named, benchmarks or [], base, content, out)
 
 
 def _named(entry: str) -> tuple[str, Path]:

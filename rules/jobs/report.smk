@@ -38,16 +38,16 @@ def captioned(file: str, subject: str, form: str):
 @cache
 def left():
     """Tables and reports of masks, as the experiment has left them."""
-    from deftx.report import read
+    from deftx import answers
 
     sweeps = {name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}
     reports = {} if sweeps else {name: Path(path) for name, path in mask_reports().items()}
-    return read(Path(REPORT, "tables"), reports, sweeps)
+    return answers.read(Path(REPORT, "tables"), reports, sweeps)
 
 
 @cache
 def answer(subject: str) -> str:
     """What a table or figure says, in a sentence."""
-    from deftx import report as page
+    from deftx import answers
 
-    return page.answer(subject, left()) or "Nothing to compare."
+    return answers.answer(subject, left()) or "Nothing to compare."
