@@ -48,10 +48,11 @@ figures: $(READY)
 	snakemake all --cores $(CORES) --allowed-rules all tables costs figures sweeps overlap --forcerun tables --configfile $(CONFIG)
 
 # The name of the experiment, which the last of several configurations gives.
-NAME = $(shell sed -nE 's/^name: *"?([A-Za-z0-9_.-]+).*/\1/p' $(CONFIG) | tail -1)
+NAME = $(shell sed -nE 's/^name: *["'\'']?([A-Za-z0-9_.-]+).*/\1/p' $(CONFIG) | tail -1)
 
 report: $(READY)
-	snakemake report --cores $(CORES) --allowed-rules report all tables costs figures sweeps overlap --forcerun report --configfile $(CONFIG)
+	snakemake report --cores $(CORES) --allowed-rules report all tables costs figures sweeps overlap --forcerun report --configfile $(CONFIG) \
+	|| { echo "no report of $(NAME), for the reason above; where files are missing, finish the experiment first: snakemake --cores $(CORES) --configfile $(CONFIG)" >&2; exit 1; }
 	snakemake report --report results/$(NAME)/report.zip --configfile $(CONFIG)
 	@echo "report: results/$(NAME)/report.html and results/$(NAME)/report.zip"
 

@@ -17,12 +17,15 @@ SHOWN = 5  # methods that a sentence names; of more the first and the last
 
 
 def scores(rows: Sequence[Row]) -> str:
-    """The two methods with the highest mean of targets, by task (scores.csv)."""
+    """The two methods with the highest mean of targets, and what stars are about, by task (scores.csv)."""
 
     def first_two(some: Sequence[Row]) -> Iterator[str]:
         first, *others = sorted(_means(some), key=lambda row: -float(row["score"]))
         said = f"Highest on the mean of targets: {_score(first)}"
         yield f"{said}, before {_score(others[0])}" if others else said
+        untested = [row["title"] for row in _means(some) if not row["p_holm"]]
+        if len(untested) == 1 and others:  # all are tested against it
+            yield f"Stars mark scores that differ from those of {untested[0]}"
 
     return _by_task(rows, first_two)
 

@@ -54,12 +54,12 @@ def read(folders: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for folder, file in files:
         stage, *rest = file.relative_to(folder).with_suffix("").parts
-        kind = f", {rest[0]}" if rest and rest[0] in ("language", "task") else ""
+        kind = f" ({rest[0]})" if rest and rest[0] in ("language", "task") else ""
         lines = file.read_text().splitlines()
         if stage in TITLES and lines:
             found.setdefault(f"{TITLES[stage]}{kind}", []).append(json.loads(lines[-1]))
     order = list(TITLES.values())
-    return dict(sorted(found.items(), key=lambda item: (order.index(item[0].partition(",")[0]), item[0])))
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0].partition(" (")[0]), item[0])))
 
 
 def summarise(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Stage]:
@@ -83,16 +83,16 @@ def summarise(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Stage
 
 
 def answer(stages: Sequence[Stage]) -> str:
-    """All time, the stage that took most of it, and the largest job."""
+    """All time, the longest stage, and the largest job."""
     if not stages:
         return "No benchmark file was found."
     total = sum(stage.seconds for stage in stages)
     longest = max(stages, key=lambda stage: stage.seconds)
     share = longest.seconds / (total or 1.0)
-    said = f"All jobs together took {duration(total)}, {longest.title} most of it ({100 * share:.0f} %)"
+    said = f"All jobs together took {duration(total)}; the longest stage is {longest.title}, {100 * share:.0f} %."
     known = [stage for stage in stages if stage.peak_mb == stage.peak_mb]
     largest = max(known, key=lambda stage: stage.peak_mb, default=None)
-    return said + (f". The largest held {largest.peak_mb:,.0f} MB: {largest.title}." if largest else ".")
+    return said + (f"\nThe largest job held {largest.peak_mb:,.0f} MB: {largest.title}." if largest else "")
 
 
 def duration(seconds: float) -> str:

@@ -13,26 +13,33 @@ FIGURES = [
     *(["gains"] if GAINS else []),
     *(["spectra", "density", "overlap"] if WITH_LANGUAGES else []),
 ]
-# Tables that hold nothing in this experiment.
-EMPTY = {*([] if PUBLISHED else ["published"]), *([] if GAINS else ["gains"])}
+# Subjects of which this experiment has nothing to show.
+ABSENT = {
+    *([] if PUBLISHED else ["published"]),
+    *([] if GAINS else ["gains"]),
+    *(["spectra", "density", "overlap"] if EXPERIMENT.sweeps or not WITH_LANGUAGES else []),
+    *([] if EXPERIMENT.sweeps else ["sweeps"]),
+}
+PRESENT = [subject for subject in SUBJECTS if subject not in ABSENT]
 
 
 def captioned(file: str, subject: str, form: str):
-    """An output that Snakemake's report shows, with its caption, its place in reading order, and its answer.
-
-    Tables that hold nothing in this experiment are not shown.
-    """
-    if subject in EMPTY:
+    """An output that Snakemake's report shows, with its caption, its place in reading order, and its answer."""
+    if subject in ABSENT:
         return file
-    number = 1 + list(SUBJECTS).index(subject)
 
     def labels(wildcards) -> dict[str, str]:
         """What the file is. Asked for before any caption is rendered, and by Snakemake's report alone."""
-        config.setdefault("answers", {})[subject] = answer(subject)  # captions see no more than `config`
+        config.setdefault("answers", {})[subject] = escaped(answer(subject))  # captions see no more than `config`
         return {"result": " of ".join([form, *wildcards])}
 
-    category = f"{number:02} {SUBJECTS[subject]}"
+    category = f"{1 + PRESENT.index(subject):02} {SUBJECTS[subject]}"
     return report(file, caption=f"../captions/{subject}.rst", category=category, labels=labels)
+
+
+def escaped(text: str) -> str:
+    """Text that captions take for no markup, as titles of methods may hold any."""
+    return re.sub(r"([\\*_`|])", r"\\\1", text)
 
 
 @cache
@@ -47,7 +54,7 @@ def left():
 
 @cache
 def answer(subject: str) -> str:
-    """What a table or figure says, in a sentence."""
+    """What a table or figure says."""
     from deftx import answers
 
     return answers.answer(subject, left()) or "Nothing to compare."
