@@ -158,8 +158,8 @@ def stages(found: Sequence[Stage]) -> list[Table]:
         ]
         for stage in found
     ]
-    columns = _headings("stage", "jobs", "time|all jobs", "time|median job", "time|longest job", "processor time|all jobs",
-                        "main memory|MB, largest job")  # fmt: skip
+    times = ("time|all jobs", "time|median job", "time|longest job", "processor time|all jobs")
+    columns = _headings("stage", "jobs", *times, "main memory|MB, largest job")
     return [Table("Run times and memory", columns, lines)] if lines else []
 
 

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import results
-from deftx import answers, page_tables, report, stages
+from deftx import report, score_answers, stages, vector_answers
 from deftx.files import write_json, write_text
 from deftx.provenance import PACKAGE
 from deftx.subjects import SUBJECTS
+from deftx.table_files import read_rows
 
 CAPTIONS = sorted((Path(__file__).parent.parent / "captions").glob("*.rst"))
 LANGUAGES = ("src", "one", "two")
@@ -42,65 +43,99 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def scored(*means: float) -> list[dict[str, str]]:
-    lines = [f"mood,m{n},M{n},mean,{score},{score - 1},{score + 1}" for n, score in enumerate(means)]
-    return rows("\n".join(["task,method,title,language,score,low,high", *lines]))
+    lines = [
+        f"mood,m{n},M{n},mean,{score},{score - 1},{score + 1},{'' if n == 0 else 0.5}" for n, score in enumerate(means)
+    ]
+    return rows("\n".join(["task,method,title,language,score,low,high,p_holm", *lines]))
 
 
 @given(st.lists(st.integers(1, 99), min_size=1, max_size=8))
 def test_the_highest_method_is_named_first(means: list[int]) -> None:
-    said = answers.scores(scored(*means))
-    assert said.startswith(f"M{means.index(max(means))} is highest on the mean of targets: {max(means)}.0 [")
+    said, *stars = score_answers.scores(scored(*means)).splitlines()
+    assert said.startswith(f"Highest on the mean of targets: M{means.index(max(means))}, {max(means)}.0 [")
     others = sorted(means, reverse=True)[1:]
-    assert (f": {others[0]}.0 [" in said.partition("before")[2]) if others else "before" not in said
+    assert (f", {others[0]}.0 [" in said.partition("before")[2]) if others else "before" not in said
+    assert stars == (["Stars mark scores that differ from those of M0."] if others else [])
 
 
 def test_tasks_are_named_where_there_are_several() -> None:
     twice = [*scored(10, 20), *(row | {"task": "topic"} for row in scored(5))]
-    assert answers.scores(twice).splitlines() == [
-        "mood: M1 is highest on the mean of targets: 20.0 [19.0\N{EN DASH}21.0], before M0: 10.0 [9.0\N{EN DASH}11.0].",
-        "topic: M0 is highest on the mean of targets: 5.0 [4.0\N{EN DASH}6.0].",
+    assert score_answers.scores(twice).splitlines() == [
+        "mood: Highest on the mean of targets: M1, 20.0 [19.0\N{EN DASH}21.0], before M0, 10.0 [9.0\N{EN DASH}11.0].",
+        "mood: Stars mark scores that differ from those of M0.",
+        "topic: Highest on the mean of targets: M0, 5.0 [4.0\N{EN DASH}6.0].",
     ]
 
 
+def gained(*gains: float) -> list[dict[str, str]]:
+    """Gains of methods in one language and in another, which has half of them."""
+    lines = [f"mood,m{n},M{n},one,One,{g}\nmood,m{n},M{n},two,Two,{g / 2}\nmood,m{n},M{n},mean,mean,{0.75 * g}"
+             for n, g in enumerate(gains)]  # fmt: skip
+    table = rows("\n".join(["task,method,title,language,name,gain", *lines]))
+    return [row | {"low": "-3", "high": "4", "over": "C"} for row in table]
+
+
 def test_gains_and_where() -> None:
-    lines = ["a,A,one,One,2.0", "a,A,two,Two,-1.0", "a,A,mean,mean of targets,0.5", "b,B,mean,mean of targets,0.4"]
-    table = rows("\n".join(["method,title,language,name,gain", *lines]))
-    said = answers.gains([row | {"task": "mood", "low": "-3", "high": "4", "over": "C"} for row in table])
-    assert said == (
-        "A gains most over C: +0.5 points [\N{MINUS SIGN}3.0, 4.0] on the mean of targets, "
-        "from \N{MINUS SIGN}1.0 in Two to +2.0 in One."
-    )
+    assert score_answers.gains(gained(-4.0, 2.0)).splitlines() == [
+        "Over C, in points on the mean of targets: M1 +1.5 [\N{MINUS SIGN}3.0, 4.0], "
+        "M0 \N{MINUS SIGN}3.0 [\N{MINUS SIGN}3.0, 4.0].",
+        "In single languages: \N{MINUS SIGN}4.0 (M0, One) to +2.0 (M1, One).",
+    ]
+
+
+def test_of_many_gains_the_outermost_are_named() -> None:
+    said = score_answers.gains(gained(*range(1, 10)))
+    assert "M8 +6.8" in said and "M0 +0.8" in said and "M4" not in said
 
 
 def test_trainings_that_ended_better() -> None:
     """A loss falls, a score rises; neither moving is no better."""
     lines = ["10,masked_lm_loss,3.0,2.0", "10,macro_f1,0.3,0.2", "10,macro_f1,0.3,0.9", "10,macro_f1,1,1", "5,,,"]
-    said = answers.training(rows("\n".join(["tokens,measure,before,after", *lines])))
+    said = score_answers.training(rows("\n".join(["tokens,measure,before,after", *lines])))
     assert said == "2 of 4 trainings end better than they began; together they read 45 tokens."
 
 
 def test_ranks_and_places_of_masks() -> None:
-    matrix = {"chosen": 1, "rank": 2, "singular_values": [1.0] * 8}
-    flat = {"chosen": 3, "rank": None, "singular_values": []}
+    matrix = {"entries": 64, "chosen": 1, "rank": 2, "singular_values": [1.0] * 8}
+    flat = {"entries": 64, "chosen": 3, "rank": None, "singular_values": []}
     masks = {"lt-sft/one": {"embeddings.word.weight": flat, "layer.0.weight": flat | {"chosen": 1}}}
-    masks |= {"deft-x/one": {"layer.0.weight": matrix}, "deft-x/task:mood": {"layer.0.weight": matrix | {"rank": 8}}}
-    assert "25 % for languages and 100 % for tasks" in answers.spectra(masks)
-    assert answers.density(masks).splitlines() == [
-        "lt-sft: embeddings are 75 % of a language's mask.",
-        "deft-x: embeddings are 0 % of a language's mask and 0 % of a task's mask.",
+    masks |= {
+        f"deft-x/{name}": {"embeddings.word.weight": flat | {"chosen": 0}, "layer.0.weight": matrix | {"rank": rank}}
+        for name, rank in (("one", 2), ("task:mood", 8))
+    }
+    said = vector_answers.spectra(masks)
+    assert "25 % of the full one for languages and 100 % of the full one for tasks" in said
+    assert vector_answers.density(masks).splitlines() == [
+        "lt-sft: embeddings, 50 % of all entries, are 75 % of a language's mask.",
+        "deft-x: embeddings, 50 % of all entries, are 0 % of a language's mask and 0 % of a task's mask.",
     ]
-    assert answers.spectra({"lt-sft/one": {"w": flat}}) == "No selection chooses a rank."
+    assert vector_answers.spectra({"lt-sft/one": {"w": flat}}) == "No selection chooses a rank."
+
+
+def test_overlap_of_vectors() -> None:
+    pairs = rows("one,other,jaccard,cosine\na,b,0.3,0.5\na,c,0.1,-0.1\n")
+    assert vector_answers.overlap({"deft-x": pairs, "lt-sft": pairs[:1], "empty": []}).splitlines() == [
+        "lt-sft: Jaccard 0.30 and cosine 0.50 in the mean over pairs; a and b share most (0.30, cosine 0.50).",
+        "deft-x: Jaccard 0.20 and cosine 0.20 in the mean over pairs; a and b share most (0.30, cosine 0.50).",
+    ]
+
+
+def test_costs_of_methods_with_gaps() -> None:
+    lines = ["a,A,,30.4", "b,B,2000000,7619.6", "c,C,1000000,61"]
+    table = rows("\n".join(["method,title,bytes,seconds", *lines]))
+    assert score_answers.costs([row | {"task": "mood", "language": "mean"} for row in table]) == (
+        "The model of a language stores 1.0 MB (C) to 2.0 MB (B) and takes 30.4 s (A) to 2 h 07 min (B)."
+    )
 
 
 def test_knobs() -> None:
     settings = {"x": {"title": "share", "at": [0.1, 0.5], "series": {"s": ["m0", "m1"]}}}
-    assert answers.sweeps(scored(40, 60), settings) == "share: 40.0 to 60.0, highest at 0.5."
+    assert score_answers.sweeps(scored(40, 60), settings) == "share: 40.0 to 60.0, highest at 0.5."
 
 
-def test_empty_tables_say_nothing() -> None:
-    for say in (answers.scores, answers.comparisons, answers.seeds, answers.gains, answers.published, answers.costs):
-        assert say([]) == ""
-    assert answers.overlap({"lt-sft": []}) == ""
+@pytest.mark.parametrize("subject", ["scores", "comparisons", "seeds", "gains", "published", "costs"])
+def test_empty_tables_say_nothing(subject: str) -> None:
+    assert getattr(score_answers, subject)([]) == ""
 
 
 # Stages
@@ -117,12 +152,13 @@ def test_stages_are_summed_each_file_once(tmp_path: Path) -> None:
     }.items():
         write_text(tmp_path / f"{name}.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
     found = stages.summarise(stages.read([tmp_path, tmp_path / "." / "full" / ".."]))
-    assert [stage.title for stage in found] == ["corpus", "full fine-tuning, language", "full fine-tuning, task"]
-    assert found[1] == ("full fine-tuning, language", 2, 7.0, 3.5, 4.5, 4.0, 300.0)
+    assert [stage.title for stage in found] == ["corpus", "full fine-tuning (language)", "full fine-tuning (task)"]
+    assert found[1] == ("full fine-tuning (language)", 2, 7.0, 3.5, 4.5, 4.0, 300.0)
     assert str(found[2].peak_mb) == "nan" and found[2].cpu_seconds == 0
-    assert stages.answer(found) == "Most time: full fine-tuning, language, 58 % of all; largest job: " + (
-        "full fine-tuning, language, 300 MB."
-    )
+    assert stages.answer(found).splitlines() == [
+        "All jobs together took 12.0 s; the longest stage is full fine-tuning (language), 58 %.",
+        "The largest job held 300 MB: full fine-tuning (language).",
+    ]
 
 
 def test_every_benchmark_belongs_to_a_stage() -> None:
@@ -135,7 +171,7 @@ def test_every_benchmark_belongs_to_a_stage() -> None:
     ("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (7619.6, "2 h 07 min")]
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert page_tables._duration(seconds) == text
+    assert stages.duration(seconds) == text
 
 
 # The page
@@ -156,6 +192,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for stage, seconds in (("base", 5.0), ("evaluate/a", 3.0)):
         write_text(folder / f"benchmarks/{stage}.jsonl", json.dumps(MEASURED | {"s": seconds}) + "\n")
     write_json(folder / "config.json", CONFIG)
+    shapes = {"embeddings.word.weight": [100, 8], "layer.0.weight": [8, 8]}
+    write_json(folder / "base.json", {"model": "somebody/tiny", "revision": None, "hash": "a" * 64, "tokenizer": "",
+                                      "shapes": shapes})  # fmt: skip
     run("report", *arguments(folder), "--out", folder / "report.html")
     return folder / "report.html"
 
@@ -163,7 +202,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arguments(folder: Path) -> list[Any]:
     figures = [part for figure in sorted((folder / "figures").glob("*.svg")) for part in ("--figures", figure)]
     captions = [part for caption in CAPTIONS for part in ("--captions", caption)]
-    config = ["--config", folder / "config.json", "--benchmarks", folder / "benchmarks"]
+    config = ["--config", folder / "config.json", "--benchmarks", folder / "benchmarks", "--base", folder / "base.json"]
     return [folder / "tables", *config, *figures, *captions]
 
 
@@ -174,6 +213,8 @@ def test_the_page_holds_everything_and_loads_nothing(page: Path) -> None:
     assert "Beside published scores" not in text and "Knobs" not in text
     assert text.count("<svg ") == 2
     assert "DeFT-X &amp; co" in text and "DeFT-X & co" not in text
+    assert "somebody/tiny, 864 parameters, hash aaaaaaaa" in text
+    assert "Language src to Language one, Language two. Macro-F1 on 40 test items a language" in text
     assert "macro_f1|n:40|seed:0,1|base:aaaaaaaa" in text and "snakemake 9." in text
     assert not re.search(r"(src|href)=\"(?!#|data:)", text) and "@import" not in text and "url(http" not in text
     identifiers = re.findall(r' id="([^"]+)"', text)
@@ -190,6 +231,22 @@ def test_a_page_without_scores(page: Path, tmp_path: Path) -> None:
     message = refused("report", tmp_path, *arguments(page.parent)[1:], "--out", tmp_path / "report.html")
     assert message.startswith(f"{tmp_path / 'scores.csv'} holds no scores; make it by `deftx tables`")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_tables_of_another_version(page: Path, tmp_path: Path) -> None:
+    """A column that has come since is named, with what to do."""
+    for table in (page.parent / "tables").glob("*.csv"):
+        write_text(tmp_path / table.name, table.read_text().replace(",over\n", ",control\n"))
+    message = refused("report", tmp_path, *arguments(page.parent)[1:], "--out", tmp_path / "report.html")
+    assert message.startswith(
+        f"{tmp_path / 'gains.csv'} has no column over: another version made it; run `make figures`"
+    )
+
+
+def test_the_language_called_nan_and_empty_cells(tmp_path: Path) -> None:
+    write_text(tmp_path / "scores.csv", "language,score\nnan,\n")
+    assert read_rows(tmp_path / "scores.csv") == [{"language": "nan", "score": ""}]
+    assert read_rows(tmp_path / "none.csv") == []
 
 
 @pytest.mark.parametrize("text", ["**Question.** Why?\n\n**Answer.** So.\n", "One.\n\nTwo.\n\nThree.\n"])
@@ -257,7 +314,7 @@ def test_figures_are_seen_at_each_width(chromium: Browser, page: Path, width: in
 
 def test_tables_sort(chromium: Browser, page: Path) -> None:
     chromium.open(page, 1280)
-    methods, means = column(chromium, 0), column(chromium, 4)
+    methods, means = column(chromium, 0), column(chromium, 1)
     assert methods == list(results.METHODS.values())
 
     def click(heading: int) -> str:
@@ -267,10 +324,10 @@ def test_tables_sort(chromium: Browser, page: Path) -> None:
         )
 
     number = [float(re.match(r"[\d.]+", mean)[0]) for mean in means]  # type: ignore[index]
-    assert click(4) == "descending"
-    assert column(chromium, 4) == [m for _, m in sorted(zip(number, means, strict=True), reverse=True)]
-    assert click(4) == "ascending"
-    assert column(chromium, 4) == [m for _, m in sorted(zip(number, means, strict=True))]
+    assert click(1) == "descending"
+    assert column(chromium, 1) == [m for _, m in sorted(zip(number, means, strict=True), reverse=True)]
+    assert click(1) == "ascending"
+    assert column(chromium, 1) == [m for _, m in sorted(zip(number, means, strict=True))]
     assert click(0) == "ascending"
     assert column(chromium, 0) == sorted(methods, key=str.lower)
     assert chromium.evaluate("document.querySelectorAll('[aria-sort]').length") == 1

@@ -1,6 +1,7 @@
 """`make report`: from stored results alone, and nothing runs again because of it."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -16,10 +17,21 @@ SHOWN = ("Scores", "Differences", "Seeds", "Gains", "Spectra", "Masks", "Overlap
 def make(project: Project, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run the repository's Makefile in a project, with the Python of this process."""
     shutil.copy2(REPOSITORY / "Makefile", project.folder)
-    words = ["make", "READY=", f"VENV={Path(sys.executable).parent.parent}", *arguments]
-    own = {"PYTHONPATH": str(project.folder)}
+    # What a `make test` around it was given is not for it.
+    environment = {
+        name: value for name, value in clean_environment().items() if not name.startswith(("MAKE", "MFLAGS"))
+    }
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(project.folder),
+    }
     return subprocess.run(
-        words, cwd=project.folder, env=clean_environment() | own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ["make", "READY=", *arguments],
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
