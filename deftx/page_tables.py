@@ -7,9 +7,11 @@ from typing import NamedTuple
 from deftx.comparisons import LEVEL, MEAN, signed
 from deftx.stages import Stage, duration
 from deftx.table_files import Row
+from deftx.table_text import METRIC_NAMES
 
 EN_DASH = "\N{EN DASH}"
 SIGNATURE = "signature"
+MEASURES = METRIC_NAMES | {"masked_lm_loss": "masked-LM loss"}
 
 
 class Cell(NamedTuple):
@@ -137,7 +139,7 @@ def training(rows: Sequence[Row]) -> list[Table]:
             Cell(row["vector"]),
             *(_plain(_number(row[name])) for name in ("trained_parameters", "steps", "kept_step", "tokens")),
             *(_plain(_number(row[name]), 3) for name in ("before", "after")),
-            Cell(row["measure"].replace("_", " ")),
+            Cell(MEASURES.get(row["measure"], row["measure"])),
         ]
         for row in rows
     ]
