@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deftx import score_answers, vector_answers
-from deftx.errors import DatasetError
 from deftx.table_files import Row, read_rows
 
 
@@ -44,15 +43,9 @@ ANSWERS: Mapping[str, Callable[[Found], str]] = {
 
 
 def read(tables: Path, reports: Mapping[str, Path], sweeps: Mapping[str, Any]) -> Found:
-    """Tables, overlaps and reports of masks.
-
-    Raises:
-        DatasetError: there is no table of scores, or one without lines.
-    """
+    """Tables, overlaps and reports of masks; what is not there is empty."""
     names = ("scores", "comparisons", "seeds", "gains", "published", "costs", "training")
     found = {name: read_rows(tables / f"{name}.csv") for name in names}
-    if not found["scores"]:
-        raise DatasetError(f"{tables / 'scores.csv'} holds no scores; make it by `deftx tables`, or by snakemake")
     overlaps = {path.stem.removeprefix("overlap-"): read_rows(path) for path in sorted(tables.glob("overlap-*.csv"))}
     return Found(found, overlaps, {name: json.loads(path.read_text()) for name, path in reports.items()}, sweeps)
 

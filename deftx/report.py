@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from deftx import answers, base, page_tables, stages
 from deftx.comparisons import MEAN
-from deftx.errors import ConfigError
+from deftx.errors import ConfigError, DatasetError
 from deftx.files import write_text
 from deftx.page_tables import Table
 from deftx.provenance import PACKAGE, versions
@@ -69,11 +69,13 @@ def build(
         configuration: the experiment, as its YAML file says it.
 
     Raises:
-        DatasetError: there is no table of scores, or a table lacks a column.
+        DatasetError: there is no table of scores, or one without lines, or a table lacks a column.
         BaseModelError: `description` is none.
         ConfigError: a caption has not its three parts, or a subject no caption.
     """
     found = answers.read(tables, reports, configuration.get("sweeps", {}))
+    if not found.tables["scores"]:
+        raise DatasetError(f"{tables / 'scores.csv'} holds no scores; make it by `deftx tables`, or by snakemake")
     measured = stages.summarise(stages.read(benchmarks))
     shown = tabulated(found.tables, measured, {name: task["source"] for name, task in configuration["tasks"].items()})
     drawn = {figure.stem: inlined(figure.read_text(), figure.stem, SUBJECTS.get(figure.stem, "")) for figure in figures}

@@ -182,7 +182,7 @@ rule report:
         captions=lambda wildcards, input: [f"--captions {quote(str(path))}" for path in input.captions],
         reports=[] if EXPERIMENT.sweeps else [f"--reports {name}={path}" for name, path in mask_reports().items()],
         benchmarks=" ".join(f"--benchmarks {root}/benchmarks" for root in dict.fromkeys([ROOT, REPORT])),
-        config=dumped(EXPERIMENT, exclude_unset=True),
+        config=lambda wildcards: as_document(EXPERIMENT.model_dump(mode="json", exclude_unset=True)),
         page=fingerprint(sorted(PAGE.iterdir())),
         code=code_of("deftx.report"),
     message:

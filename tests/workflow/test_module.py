@@ -1,6 +1,7 @@
 """The workflow as a module of a user's own: their target stays theirs, their rules use its results."""
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import yaml
@@ -56,3 +57,13 @@ def test_a_module_serves_the_rules_of_its_user(finished: Project, tmp_path: Path
     )
     assert (user.folder / "best.csv").read_text().startswith("task,method,")
     assert not {line for line in output.splitlines() if "deftx_full" in line}
+
+
+def test_the_report_of_its_user_holds_the_module_s(finished: Project, tmp_path: Path) -> None:
+    """With the answers of the module's experiment, also where some of it is not there."""
+    user = own(finished, tmp_path / "user")
+    (user.results / "tables/training.csv").unlink()
+    user.run("--report", "own.zip", "deftx_all", PYTHONPATH=str(finished.folder))
+    with zipfile.ZipFile(user.folder / "own.zip") as report:
+        shown = report.read("own/report.html").decode()
+    assert "How measured." in shown and "Highest on the mean of targets" in shown
