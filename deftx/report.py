@@ -29,6 +29,7 @@ from deftx.table_text import METRIC_NAMES
 
 PAGE = PACKAGE / "page"
 PARTS = ("Question", "Answer", "How measured")
+NAMED = 15  # methods that stand by name in the first lines
 LONG = ("training",)
 """Tables that are folded away: nobody reads them from top to bottom."""
 
@@ -154,11 +155,12 @@ def facts(configuration: Mapping[str, Any], model: base.Description, scored: Seq
     size = sum(math.prod(shape) for shape in model.shapes.values())
     tasks = {f"task {name}": task(name, configuration, scored) for name in configuration["tasks"]}
     methods = [method.get("title") or name for name, method in configuration["methods"].items()]
+    named = ", ".join(methods) if len(methods) <= NAMED else f"{len(methods)}, by name in the table of scores"
     seeds = configuration.get("seeds", {}).get("task", [0])
     return (
         {"base model": f"{model.name}, {size:,} parameters, hash {model.hash[:DIGITS]}"}
         | tasks
-        | {"methods": ", ".join(methods), "seeds": ", ".join(map(str, seeds))}
+        | {"methods": named, "seeds": ", ".join(map(str, seeds))}
     )
 
 

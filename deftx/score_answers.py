@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from deftx.comparisons import MEAN, signed
+from deftx.comparisons import LEVEL, MEAN, signed
 from deftx.stages import duration
 from deftx.table_files import Row
 
 EN_DASH = "\N{EN DASH}"
-SHOWN = 5  # methods that a sentence names; of more the first and the last
+SHOWN = 5  # methods that an answer names one by one
 
 
 def scores(rows: Sequence[Row]) -> str:
@@ -31,12 +31,23 @@ def scores(rows: Sequence[Row]) -> str:
 
 
 def comparisons(rows: Sequence[Row]) -> str:
-    """The statements about the method that is compared most, the proposed one where there is any (comparisons.csv)."""
+    """The statements about the method that is compared most, the proposed one where there is any (comparisons.csv).
+
+    Of many, how many differences are sure.
+    """
 
     def statements(some: Sequence[Row]) -> Iterator[str]:
         said = [row for row in some if row["statement"]]
         most = [method for method, _ in Counter(row["method"] for row in said).most_common(1)]
-        yield from (row["statement"] for row in said if row["method"] in most)
+        chosen = [row for row in said if row["method"] in most]
+        if len(chosen) <= SHOWN:
+            yield from (row["statement"] for row in chosen)
+        else:
+            sure = [float(row["difference"]) > 0 for row in chosen if float(row["p_holm"]) < LEVEL]
+            yield (
+                f"On the mean of targets {chosen[0]['title']} is significantly better than {sum(sure)} of "
+                f"{len(chosen)} other methods, and worse than {len(sure) - sum(sure)} (p < {LEVEL} in each test)"
+            )
 
     return _by_task(rows, statements)
 
@@ -123,7 +134,8 @@ def sweeps(rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
                      for at, m in zip(sweep["at"], series, strict=True) if m in means]  # fmt: skip
             if found:
                 (high, at), (low, _) = max(found, key=lambda f: f[0]), min(found, key=lambda f: f[0])
-                yield f"{sweep['title']}: {low:.1f} to {high:.1f}, highest at {at}"
+                best = " ".join(str(at).split())  # on the axis of the figure it may have several lines
+                yield f"{sweep['title']}: {low:.1f} to {high:.1f}, highest at {best}"
 
     return _by_task(rows, ranges)
 

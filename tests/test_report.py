@@ -67,6 +67,17 @@ def test_tasks_are_named_where_there_are_several() -> None:
     ]
 
 
+def test_of_many_comparisons_the_sure_ones_are_counted() -> None:
+    lines = [f"mood,a,A,mean,{difference},{p},A beats it" for difference, p in
+             ((1, 0.01), (2, 0.04), (3, 0.05), (-1, 0.001), (-2, 0.9), (0, 1))]  # fmt: skip
+    table = rows("\n".join(["task,method,title,language,difference,p_holm,statement", *lines]))
+    assert score_answers.comparisons(table[:5]) == "\n".join(["A beats it."] * 5)
+    assert score_answers.comparisons(table) == (
+        "On the mean of targets A is significantly better than 2 of 6 other methods, and worse than 1 "
+        "(p < 0.05 in each test)."
+    )
+
+
 def gained(*gains: float) -> list[dict[str, str]]:
     """Gains of methods in one language and in another, which has half of them."""
     lines = [f"mood,m{n},M{n},one,One,{g}\nmood,m{n},M{n},two,Two,{g / 2}\nmood,m{n},M{n},mean,mean,{0.75 * g}"
@@ -129,8 +140,14 @@ def test_costs_of_methods_with_gaps() -> None:
 
 
 def test_knobs() -> None:
-    settings = {"x": {"title": "share", "at": [0.1, 0.5], "series": {"s": ["m0", "m1"]}}}
-    assert score_answers.sweeps(scored(40, 60), settings) == "share: 40.0 to 60.0, highest at 0.5."
+    settings = {
+        "x": {"title": "share", "at": [0.1, 0.5], "series": {"s": ["m0", "m1"]}},
+        "y": {"title": "rule", "at": ["one\nline", "two"], "series": {"s": ["m1", "m0"]}},
+    }
+    assert score_answers.sweeps(scored(40, 60), settings).splitlines() == [
+        "share: 40.0 to 60.0, highest at 0.5.",
+        "rule: 40.0 to 60.0, highest at one line.",
+    ]
 
 
 @pytest.mark.parametrize("subject", ["scores", "comparisons", "seeds", "gains", "published", "costs"])
