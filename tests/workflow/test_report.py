@@ -9,8 +9,17 @@ import sys
 import zipfile
 from pathlib import Path
 
+import browser
+from browser import Browser
 from project import REPOSITORY, Project, clean_environment, create
 
+OPEN = """new Promise((done) => {
+    const timer = setInterval(() => {
+        const link = [...document.querySelectorAll("a")].find((each) => each.textContent.includes("01 Scores"));
+        if (link) { clearInterval(timer); link.click(); setTimeout(() => done(document.body.innerText), 200); }
+    }, 50);
+})"""
+"""Opens the first subject of Snakemake's report, as soon as it is there."""
 SHOWN = ("Scores", "Differences", "Seeds", "Gains", "Spectra", "Masks", "Overlap of vectors", "Costs", "Trainings")
 
 
@@ -41,7 +50,21 @@ def page_command(project: Project) -> list[str]:
     return shlex.split(line.removesuffix("\\"))[1:]
 
 
-def test_make_report(project: Project) -> None:
+def assert_it_opens(command: str, archive: Path, folder: Path) -> None:
+    """Snakemake's report, unpacked, in a browser: it asks for nothing from elsewhere, and its subjects open."""
+    with zipfile.ZipFile(archive) as report:
+        report.extractall(folder / "unpacked")
+    opened = Browser(command, folder / "profile")
+    try:
+        opened.open(folder / "unpacked/report/report.html", 1280)
+        shown = opened.evaluate(OPEN)
+        assert "figure" in shown and "table" in shown
+        assert {url.partition(":")[0] for url in opened.requests} <= {"file", "data"}
+    finally:
+        opened.close()
+
+
+def test_make_report(project: Project, tmp_path: Path) -> None:
     """Nothing is trained, though deltas are gone and the training's code has changed; times make nothing run again."""
     for path in (project.results / "deltas").rglob("*.safetensors"):
         path.unlink()
@@ -65,6 +88,8 @@ def test_make_report(project: Project) -> None:
     for number, title in enumerate(SHOWN, 1):
         assert json.dumps(f"{number:02} {title}") in shown
     assert shown.count("How measured.") >= 13 and "Highest on the mean of targets" in shown
+    if command := browser.find():
+        assert_it_opens(command, project.results / "report.zip", tmp_path)
     # Times that change make nothing run, not even the page, which `make report` forces.
     benchmark = project.results / "benchmarks/tables.jsonl"
     benchmark.write_text(json.dumps(json.loads(benchmark.read_text()) | {"s": 1e6}) + "\n")
