@@ -35,7 +35,7 @@ def spectra(reports: Mapping[str, Report]) -> Figure:
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
     _label_bottoms(grid)
-    figure.supxlabel("share of the matrix' rank that is kept", fontsize=7)
+    figure.supxlabel("share of the matrix's rank that is kept", fontsize=7)
     figure.supylabel("share of squared singular values", fontsize=7)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=4, loc="outside upper center", columnspacing=1.0, handlelength=1.2)
