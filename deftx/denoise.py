@@ -83,7 +83,7 @@ def check_finite(delta: Tensor, name: str) -> None:
 def spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Squared singular values of a float32 matrix, falling, and its singular vectors on the short side, as columns.
 
-    Both float64, on the matrix' device, from the eigenvalues of the Gram matrix of the short side.
+    Both float64, on the matrix's device, from the eigenvalues of the Gram matrix of the short side.
     """
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     gram = torch.zeros(tall.shape[1], tall.shape[1], dtype=torch.float64, device=matrix.device)
@@ -168,7 +168,7 @@ def hard_threshold(beta: float) -> float:
 
 
 def _restore(low: Tensor, matrix: Tensor, count: int) -> None:
-    """Put the matrix' own entries into L, in place, where the rest H = matrix - L is largest in magnitude."""
+    """Put the matrix's own entries into L, in place, where the rest H = matrix - L is largest in magnitude."""
     if not count:
         return
 

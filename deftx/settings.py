@@ -275,7 +275,7 @@ class Denoising(Strict):
     rank: Rank = "none"
     """`none` (LT-SFT), `variance: x`, `uniform: r`, or `gavish-donoho`."""
     keep: Share = 0.05
-    """Share of each matrix' residual entries that survive the denoising."""
+    """Share of each matrix's residual entries that survive the denoising."""
     embeddings: bool = True
     """Whether embedding matrices are denoised too."""
 
