@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.measure import child, say
 
-STAGES = ("selection", "denoising", "sparse_phase", "full_phase", "throughput", "vectors")
+STAGES = ("selection", "denoising", "sparse_phase", "full_phase", "throughput", "vectors", "exchange")
 
 
 def table(rows: list[dict[str, Any]]) -> str:

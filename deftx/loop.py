@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -25,6 +24,7 @@ from deftx import checkpoints
 from deftx.errors import DeltaError, StoppedError
 from deftx.objectives import Batch, Objective
 from deftx.optim import Entries, clip, sum_gradients
+from deftx.processes import add_up, any_of_them, meet, processes
 from deftx.settings import Phase, Training
 
 CHECKPOINT_SECONDS = 120.0
@@ -65,8 +65,8 @@ def fit(
 
     The order of the examples depends on (seed, epoch), all chance inside a step on (seed, step); with the same
     threads the result is the same, bit for bit, also when the run was stopped and went on from its checkpoint.
-    Started in several processes (torchrun, accelerate launch) each takes its share of every batch; the result is that
-    of one process but for dropout and rounding.
+    Of several processes (`deftx.together`, torchrun) each takes its share of every batch; the result is that of one
+    process but for dropout and rounding.
 
     Raises:
         DeltaError: the loss is not finite.
@@ -97,11 +97,12 @@ def fit(
                       file=sys.stderr, flush=True)  # fmt: skip
             if run.step == run.steps:
                 break
-            stop = run.agreed(asked_to_stop())  # a signal reaches several processes in different steps
+            stop = any_of_them(asked_to_stop())  # a signal reaches several processes in different steps
             if checkpoint and first_process and (stop or now - saved > CHECKPOINT_SECONDS):
                 checkpoints.save(checkpoint, *run.snapshot())
                 saved = now
             if stop:
+                meet()  # nobody ends before it is saved
                 kept = "saved" if checkpoint else "lost"
                 raise StoppedError(
                     f"stopped by SIGTERM after step {run.step} of {run.steps}, which is {kept}; run it again"
@@ -193,26 +194,19 @@ class _Run:
                 loss = self.objective.loss(self.model, self._on_device(part)) / count
             loss.backward()
             value += loss.detach()
-        if processes > 1:
-            torch.distributed.all_reduce(value)
+        add_up(value)
         return float(value)
-
-    def agreed(self, here: bool) -> bool:
-        """Whether something holds in one of the processes; all of them must ask."""
-        if self.processes.num_processes == 1:
-            return here
-        holds = torch.tensor(here, dtype=torch.int32, device=self.processes.device)
-        torch.distributed.all_reduce(holds)
-        return bool(holds)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.half)
 
     def look(self) -> None:
-        """Measure on held-out data, and remember the values if they are the best so far."""
+        """Measure on held-out data, every process its share, and remember the values if they are the best so far."""
         self.model.eval()
         with self._autocast():
-            measures = self.objective.held_out(self.model)
+            seen = self.objective.look(self.model, self.processes.process_index, self.processes.num_processes)
+        add_up(seen)
+        measures = self.objective.measures(seen)
         self.record.history.append({"step": self.step} | measures)
         if self.step == 0 or self.phase.keep == "last" or not measures:
             return
@@ -284,11 +278,6 @@ def _groups(leaves: Mapping[str, nn.Parameter], phase: Phase) -> list[dict[str, 
     peaks = {"base.": phase.learning_rate, "head.": phase.head_learning_rate or phase.learning_rate}
     groups = ({"params": [p for n, p in leaves.items() if n.startswith(g)], "peak": lr} for g, lr in peaks.items())
     return [group for group in groups if group["params"]]
-
-
-def processes() -> PartialState:
-    """The processes that train together (torchrun, accelerate launch): their number, this one's rank and device."""
-    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def step_seed(seed: int, step: int, process: int | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deftx import container
 from deftx.base import Description
@@ -53,6 +53,8 @@ class Metadata(BaseModel):
     data: dict[str, str] = {}
     """SHA-256 of each training file by name."""
     threads: int
+    processes: int = Field(default=1, exclude_if=lambda number: number == 1)
+    """How many processes trained together (the last of them, where others began)."""
     versions: dict[str, str] = {}
     licence: str | None = None
     """Under which terms the module may be used, where its maker said so (an SPDX name if there is one)."""

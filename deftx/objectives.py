@@ -40,8 +40,11 @@ class Objective(Protocol):
     def pieces(self) -> Tensor:
         """All pieces a model may be shown, in training and in looks at held-out data (ascending)."""
 
-    def held_out(self, model: nn.Module) -> dict[str, float]:
-        """Measures on held-out data; the first is the one a checkpoint is chosen by."""
+    def look(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
+        """What a process sees of held-out data, its share of it (float64); over all processes it adds up."""
+
+    def measures(self, seen: Tensor) -> dict[str, float]:
+        """Measures on held-out data from a look; the first is the one a checkpoint is chosen by."""
 
     def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
         """Whether a look at held-out data is better than another."""
@@ -119,16 +122,21 @@ class MaskedLM:
         logits = lm_head(model)(hidden.flatten(0, 1)[batch["positions"]])
         return functional.cross_entropy(logits.float(), batch["labels"], reduction="sum")
 
-    @torch.inference_mode()
-    def held_out(self, model: nn.Module) -> dict[str, float]:
+    @torch.no_grad()
+    def look(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
+        """Sum of the losses, and number of the predicted tokens."""
         device = next(model.parameters()).device
         generator = torch.Generator().manual_seed(VALID_SEED)
         total, count = 0.0, 0
-        for tokens in self.valid.split(16):
-            batch = {k: v.to(device) for k, v in self.masked(tokens, generator).items()}
-            if len(batch["labels"]):
-                total += float(self.loss(model, batch))
+        for number, tokens in enumerate(self.valid.split(16)):
+            batch = self.masked(tokens, generator)
+            if number % processes == process and len(batch["labels"]):
+                total += float(self.loss(model, {k: v.to(device) for k, v in batch.items()}))
                 count += len(batch["labels"])
+        return torch.tensor([total, count], dtype=torch.float64, device=device)
+
+    def measures(self, seen: Tensor) -> dict[str, float]:
+        total, count = seen.tolist()
         return {"masked_lm_loss": total / count} if count else {}
 
     def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
@@ -189,12 +197,17 @@ class Classification:
         shown = {piece for text in (*self.train, *self.valid) for piece in text["input_ids"]}
         return torch.tensor(sorted(shown | {self.tokenizer.pad_token_id}))
 
-    def held_out(self, model: nn.Module) -> dict[str, float]:
+    def look(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
+        """Probability of each label for each text (texts x labels), zeros for those of other processes."""
+        seen = probabilities(model, self.tokenizer, self.valid, process=process, processes=processes)
+        return torch.from_numpy(seen).to(next(model.parameters()).device)
+
+    def measures(self, seen: Tensor) -> dict[str, float]:
         from sklearn.metrics import f1_score
 
         if not self.valid:
             return {}
-        predicted = probabilities(model, self.tokenizer, self.valid).argmax(1)
+        predicted = seen.cpu().numpy().argmax(1)
         score = f1_score(self.valid_labels, predicted, labels=range(len(self.labels)), average="macro", zero_division=0)
         return {"macro_f1": float(score)}
 
@@ -220,11 +233,17 @@ def padded(tokenizer: Any, texts: Sequence[dict[str, list[int]]]) -> Batch:
 
 @torch.inference_mode()
 def probabilities(
-    model: Any, tokenizer: Any, texts: Sequence[dict[str, list[int]]], batch_size: int = 64
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[dict[str, list[int]]],
+    batch_size: int = 64,
+    process: int = 0,
+    processes: int = 1,
 ) -> np.ndarray[Any, Any]:
     """Probability of each label for each text (texts x labels, float64), in the order of the texts.
 
-    Texts are run in order of length, so that a batch holds little padding.
+    Texts are run in order of length, so that a batch holds little padding. Of several processes each runs its share of
+    the batches, and leaves zeros for the others'.
     """
     from tqdm import tqdm
 
@@ -232,7 +251,8 @@ def probabilities(
     model.eval()
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]["input_ids"]))
     result = np.zeros((len(texts), model.config.num_labels))
-    for start in tqdm(range(0, len(order), batch_size), desc="evaluate", disable=None, leave=False):
+    share = range(process * batch_size, len(order), processes * batch_size)
+    for start in tqdm(share, desc="evaluate", disable=None, leave=False):
         some = order[start : start + batch_size]
         batch = {k: v.to(device) for k, v in padded(tokenizer, [texts[i] for i in some]).items()}
         result[some] = model(**batch).logits.double().softmax(-1).cpu().numpy()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from deftx.lookups import TouchedRows, UsedRows, word_lookup
+from deftx.processes import add_up
 from deftx.settings import Training
 
 ROW = 1024  # entries of a vector whose norm is taken in float32
@@ -259,4 +260,4 @@ def sum_gradients(leaves: Iterable[nn.Parameter]) -> None:
     for leaf in leaves:
         if leaf.grad is None:
             leaf.grad = torch.zeros_like(leaf)
-        torch.distributed.all_reduce(leaf.grad)
+        add_up(leaf.grad)

@@ -59,6 +59,8 @@ class Metadata(BaseModel):
     data: dict[str, str] = {}
     """SHA-256 of each training file by name."""
     threads: int | None
+    processes: int = Field(default=1, exclude_if=lambda number: number == 1)
+    """How many processes trained together (the last of them, where others began)."""
     versions: dict[str, str] = {}
     values: Precision = "fp32"
     """How the file stores an SFT's values; in memory they are float32 always."""

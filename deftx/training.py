@@ -23,9 +23,10 @@ from deftx.algebra import add
 from deftx.errors import DeltaError
 from deftx.files import write_json
 from deftx.lessons import Lesson
-from deftx.loop import Record, fit, processes
+from deftx.loop import Record, fit
 from deftx.objectives import Objective
 from deftx.optim import Entries, Parameters, parameters_of
+from deftx.processes import first_process_first, processes
 from deftx.provenance import threads, versions
 from deftx.settings import Phase
 from deftx.sources import sha256_of
@@ -55,7 +56,8 @@ def begin(job: Job) -> tuple[Any, Objective]:
         CorpusError, DatasetError: the data are no lesson.
     """
     torch.set_num_threads(threads())
-    objective = job.lesson.objective(job.base)
+    with first_process_first():  # it tokenises the text, and refuses what is none, for all
+        objective = job.lesson.objective(job.base)
     return job.lesson.model(job.base, job.seed).to(processes().device), objective
 
 
@@ -94,6 +96,7 @@ def origin(job: Job) -> dict[str, Any]:
         "seed": job.seed,
         "data": {"train": sha256_of(lesson.train), "valid": sha256_of(lesson.valid)},
         "threads": threads(),
+        "processes": processes().num_processes,
         "versions": versions(),
     }
 
@@ -120,7 +123,8 @@ def train(
         StoppedError: SIGTERM came; the checkpoint is saved.
     """
     _check_room(job, entries)
-    checkpoint = checkpoints.path_for(job.out, metadata.model_dump(mode="json") | beside)
+    of_the_job = metadata.model_dump(mode="json", exclude={"processes"})  # any number of them may go on
+    checkpoint = checkpoints.path_for(job.out, of_the_job | beside)
     record = fit(model, entries, objective, job.phase, job.seed, job.lesson.recipe, pull, checkpoint)
     if processes().is_main_process:
         save({} if job.lesson.labels is None else arrays(entries.head))

@@ -18,17 +18,18 @@ rule full_language:
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
+        gpu=GPU,
         runtime="12h",
     params:
         settings=training_settings("language"),
         phase=phase_of("language", "full"),
         seed="{seed}",
-        origin=made_with(),
+        origin=made_on,
         code=code_of("deftx.full_training"),
     message:
         "{wildcards.lang}: full fine-tuning on its text, seed {wildcards.seed}"
     shell:
-        "deftx train --settings {params.settings} --phase {params.phase} --base {input.base} --train {input.train} --valid {input.valid}"
+        "deftx train --processes {resources.gpu} --settings {params.settings} --phase {params.phase} --base {input.base} --train {input.train} --valid {input.valid}"
         " --seed {params.seed} --out {output.delta} 2> {log}"
 
 
@@ -51,6 +52,7 @@ rule full_task:
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
+        gpu=GPU,
         runtime="12h",
     params:
         settings=training_settings("task"),
@@ -62,6 +64,6 @@ rule full_task:
     message:
         "{wildcards.task}: full fine-tuning from {wildcards.start}, seed {wildcards.seed}"
     shell:
-        "deftx train --settings {params.settings} --phase {params.phase} --labels {params.labels} --base {input.base}"
+        "deftx train --processes {resources.gpu} --settings {params.settings} --phase {params.phase} --labels {params.labels} --base {input.base}"
         " --train {input.train} --valid {input.valid} {params.start}"
         " --seed {params.seed} --out {output.delta} 2> {log}"

@@ -17,6 +17,7 @@ rule lora_language:
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
+        gpu=GPU,
         runtime="12h",
     params:
         settings=settings_beside("language"),
@@ -27,7 +28,7 @@ rule lora_language:
     message:
         "{wildcards.lang}: LoRA of the language, seed {wildcards.seed}"
     shell:
-        "deftx lora --settings {params.settings} --shape {params.shape} --phase {params.phase} --base {input.base}"
+        "deftx lora --processes {resources.gpu} --settings {params.settings} --shape {params.shape} --phase {params.phase} --base {input.base}"
         " --train {input.train} --valid {input.valid} --seed {params.seed} --out {output.lora} 2> {log}"
 
 
@@ -50,6 +51,7 @@ rule lora_task:
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
+        gpu=GPU,
         runtime="12h",
     params:
         settings=settings_beside("task"),
@@ -62,6 +64,6 @@ rule lora_task:
     message:
         "{wildcards.task} from {wildcards.start}: LoRA of the task, seed {wildcards.seed}"
     shell:
-        "deftx lora --settings {params.settings} --shape {params.shape} --phase {params.phase} --labels {params.labels}"
+        "deftx lora --processes {resources.gpu} --settings {params.settings} --shape {params.shape} --phase {params.phase} --labels {params.labels}"
         " --base {input.base} --train {input.train} --valid {input.valid} {params.start}"
         " --seed {params.seed} --out {output.lora} 2> {log}"

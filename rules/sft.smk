@@ -19,17 +19,18 @@ rule sparse_language:
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
+        gpu=GPU,
         runtime="12h",
     params:
         settings=training_settings("language"),
         phase=phase_of("language", "sparse"),
         seed="{seed}",
-        origin=made_with(),
+        origin=made_on,
         code=code_of("deftx.sparse_training"),
     message:
         "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:
-        "deftx train --settings {params.settings} --phase {params.phase} --base {input.base} --train {input.train} --valid {input.valid}"
+        "deftx train --processes {resources.gpu} --settings {params.settings} --phase {params.phase} --base {input.base} --train {input.train} --valid {input.valid}"
         " --mask {input.mask} --seed {params.seed} --out {output.sft} 2> {log}"
 
 
@@ -53,6 +54,7 @@ rule sparse_task:
     threads: TRAIN_THREADS
     resources:
         mem_mb=TRAIN_MB,
+        gpu=GPU,
         runtime="12h",
     params:
         settings=training_settings("task"),
@@ -64,6 +66,6 @@ rule sparse_task:
     message:
         "{wildcards.task} from {wildcards.start}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:
-        "deftx train --settings {params.settings} --phase {params.phase} --labels {params.labels} --base {input.base}"
+        "deftx train --processes {resources.gpu} --settings {params.settings} --phase {params.phase} --labels {params.labels} --base {input.base}"
         " --train {input.train} --valid {input.valid} --mask {input.mask} {params.start}"
         " --seed {params.seed} --out {output.sft} 2> {log}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import denoising, full_phase, scaling, selection, sparse_phase, throughput
+from benchmarks import denoising, exchange, full_phase, scaling, selection, sparse_phase, throughput
 from benchmarks.__main__ import table
 from benchmarks.measure import Row
 from benchmarks.models import maskable_shapes
@@ -24,6 +24,13 @@ def test_training_steps(kind: str) -> None:
 def test_throughput() -> None:
     assert throughput.ours("pico", tied=False, profiled=False) > 0
     assert throughput.stock("pico") > 0
+
+
+def test_what_moves_is_less_than_everything() -> None:
+    sparse, used, everything = (
+        sum(leaf.numel() for leaf in exchange.leaves_of(side, "pico")) for side in ("sparse", "used", "all")
+    )
+    assert 0.05 * everything < sparse < used < everything
 
 
 def test_selection(tmp_path: Path) -> None:

@@ -196,8 +196,8 @@ def test_a_task_starts_from_the_base_plus_the_language_s_lora(trainings: Modules
     model = base.classifier(description, pico.LABELS, seed=0)
     lora.apply(model, description, [(language, 1.0)])
     plain, objective = training.begin(trainings.job("task", "x"))
-    assert losses[1] == {"step": 0} | objective.held_out(model.eval())
-    assert losses[0] == {"step": 0} | objective.held_out(plain.eval())
+    assert losses[1] == {"step": 0} | objective.measures(objective.look(model.eval()))
+    assert losses[0] == {"step": 0} | objective.measures(objective.look(plain.eval()))
     start = lora.load(trainings.folder / "task").metadata.start
     assert start == [training.sha256_of(trainings.folder / "language")]
 

@@ -18,6 +18,7 @@ Train = Annotated[Path, typer.Option(help="Corpus (text) or dataset (CSV) to tra
 Valid = Annotated[Path, typer.Option(help="Held-out part of it.")]
 Labels = Annotated[str | None, typer.Option(help="A task's labels as a JSON list; without: masked-LM.")]
 ModuleSeed = Annotated[int, typer.Option(help="Seed of first values, order, masking, dropout and head.")]
+Processes = Annotated[int, typer.Option(min=0, help="Train in so many, one on each GPU; 0 and 1: in this one.")]
 Recipe = Annotated[Path, typer.Argument(help="Recipe of a composed model.")]
 Results = Annotated[Path, typer.Argument(help="Folder of the experiment's results.")]
 

@@ -1,13 +1,14 @@
 """Verbs that train: the encoder, adapters, LoRA."""
 
-import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deftx import together
 from deftx.errors import ConfigError
-from deftx.verbs.options import Base, Labels, ModuleSeed, Out, PhaseText, Settings, Train, Valid, parsed
+from deftx.verbs.options import Base, Labels, ModuleSeed, Out, PhaseText, Processes, Settings, Train, Valid, parsed
 
 if TYPE_CHECKING:
     from deftx.training import Job
@@ -25,13 +26,15 @@ def train(
     mask: Annotated[Path | None, typer.Option(help="Move the entries of this mask only.")] = None,
     start: Annotated[Path | None, typer.Option(help="Vector added to the base before training.")] = None,
     gradients: Annotated[bool, typer.Option("--gradients", help="Add up gradients; the encoder stays.")] = False,
+    processes: Processes = 1,
 ) -> None:
     """Train a delta (full fine-tuning) or, with a mask, an SFT (sparse fine-tuning); or add up gradients."""
+    if gradients and (mask or processes > 1 or together.under_way()):
+        raise ConfigError("--gradients goes without --mask, and in one process")
+    _share(processes)
     from deftx import full_training, sparse_training
     from deftx import gradients as gradient_stage
 
-    if gradients and (mask or int(os.environ.get("WORLD_SIZE", "1")) > 1):
-        raise ConfigError("--gradients goes without --mask, and in one process")
     job = _job(train, valid, settings, labels, base, phase, seed, out, start)
     if mask:
         sparse_training.train(job, mask)
@@ -52,8 +55,10 @@ def adapter(
     out: Out,
     labels: Labels = None,
     start: Annotated[Path | None, typer.Option(help="Language adapter a task's is stacked on.")] = None,
+    processes: Processes = 1,
 ) -> None:
     """Train an adapter of a language or, with labels, of a task; the encoder stays."""
+    _share(processes)
     from deftx import adapter_training
     from deftx.settings import LanguageAdapter, TaskAdapter
 
@@ -72,12 +77,20 @@ def lora(
     out: Out,
     labels: Labels = None,
     start: Annotated[Path | None, typer.Option(help="A language's LoRA, added to the base before training.")] = None,
+    processes: Processes = 1,
 ) -> None:
     """Train LoRA of a language or, with labels, of a task; the encoder stays."""
+    _share(processes)
     from deftx import lora_training
     from deftx.settings import Lora
 
     lora_training.train(_job(train, valid, settings, labels, base, phase, seed, out, start), parsed(Lora, shape))
+
+
+def _share(processes: int) -> None:
+    """Run the command in several processes, where they are asked for and this is none of them, and end as they do."""
+    if processes > 1 and not together.under_way():
+        raise typer.Exit(together.launch(processes, sys.argv[1:]))
 
 
 def _job(

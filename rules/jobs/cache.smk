@@ -45,6 +45,11 @@ def made_with() -> Origin:
     return Origin(versions() | {"machine": platform.machine()} if CACHE else {})
 
 
+def made_on(wildcards, resources) -> Origin:
+    """The same of a training, and the number of processes, between which dropout differs."""
+    return Origin(made_with() | {"processes": max(1, resources.gpu)})
+
+
 def base_origin() -> Origin:
     """The same of the base, and hashes of a local one's files, whole: the job's own param samples them, for speed."""
     return Origin(made_with() | {file.name: sha256_of(file) for file in base_files() if CACHE})
