@@ -4,7 +4,7 @@
 
 Each seed makes another family of languages, another base model, and other trainings: a whole quickstart under
 results/quickstart-seed{n}, which goes on where it stopped. Prints macro-F1 by method and target, and the mean gain of
-every method over the task vector alone with its 95 % t-interval over the seeds, as Markdown.
+every method over the task vector alone with its 95 % t-interval over the seeds, as Markdown, and the signature of all.
 """
 
 import subprocess
@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import yaml
 from scipy.stats import t
+
+from deftx.signatures import pooled
 
 PROJECT = Path(__file__).parent.parent
 
@@ -56,6 +58,7 @@ def report(scores: pd.DataFrame) -> str:
         lines.append(f"| {title} | {cells} | {_mean_with_interval(gains)} |")
     between = (targets["deft-x"] - targets["lt-sft"]).to_numpy()
     lines.append(f"\nDeFT-X minus LT-SFT: {_mean_with_interval(between)}.")
+    lines.append(f"\nSignature: `{pooled(scores.loc[scores['language'] == 'mean', 'signature'])}`")
     return "\n".join(lines)
 
 
