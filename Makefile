@@ -3,6 +3,7 @@
 # make figures    tables, costs and figures again from stored results; CONFIG=config/nusax-cpu.yaml for another experiment
 # make report     report.zip and report.html of stored results; CONFIG=… as above
 # make test       every test
+# make test-slurm the workflow on a SLURM of one node, which it installs (Debian, as root)
 # make bench      speed and memory of the engine against plain references (docs/performance.md)
 # make lint       ruff, snakefmt, snakemake --lint, mypy, generated files
 # make clean-deltas   remove the largest results, after saying what that costs; CONFIG=… for another experiment
@@ -13,6 +14,7 @@ CONFIG ?= config/quickstart.yaml
 CORES ?= all
 VENV := .venv
 READY := $(VENV)/.installed
+SLURM := munge slurmctld slurmd slurm-client
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Relative paths become absolute, because jobs may run elsewhere.
 ifdef MIRROR
@@ -22,7 +24,7 @@ ifdef BASE
 export DEFTX_BASE := $(abspath $(BASE))
 endif
 
-.PHONY: setup demo nusax figures report test bench lint clean clean-deltas
+.PHONY: setup demo nusax figures report test test-slurm bench lint clean clean-deltas
 .DEFAULT_GOAL := demo
 
 setup: $(READY)
@@ -58,6 +60,12 @@ report: $(READY)
 
 test: $(READY)
 	pytest -n 2
+
+# RUNLEVEL keeps the packages from starting daemons of their own where there is no systemd; the tests start theirs.
+test-slurm: $(READY)
+	@dpkg --status $(SLURM) > /dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $(SLURM); }
+	pytest tests/slurm
 
 bench: $(READY)
 	python -m benchmarks

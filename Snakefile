@@ -35,6 +35,7 @@ report: "captions/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/jobs/corpora.smk"
 include: "rules/jobs/datasets.smk"
 include: "rules/jobs/base.smk"

@@ -11,12 +11,12 @@ rule adapter_language:
     benchmark:
         f"{ROOT}/benchmarks/adapter/language/{{lang}}/seed{{seed}}.jsonl"
     # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
+    retries: RETRIES
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
+        mem_mb=train_mb,
         gpu=GPU,
         runtime="12h",
     params:
@@ -45,12 +45,12 @@ rule adapter_task:
     benchmark:
         f"{ROOT}/benchmarks/adapter/task/{{task}}/{{start}}/seed{{seed}}.jsonl"
     # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
+    retries: RETRIES
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
+        mem_mb=train_mb,
         gpu=GPU,
         runtime="12h",
     params:

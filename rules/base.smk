@@ -17,8 +17,9 @@ rule base:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="60m",
+        mem_mb=train_mb,
+        gpu=GPU if BASE.pretrain else 0,
+        runtime=lasting(60),
     params:
         inputs=inputs_as_options,
         settings=dumped(BASE),

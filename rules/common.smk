@@ -40,11 +40,6 @@ def experiment() -> Experiment:
 EXPERIMENT = experiment()
 ROOT = EXPERIMENT.folder
 REPORT = EXPERIMENT.report_folder
-# A tiny model is fastest on one thread, two jobs at a time; a real one on half the cores.
-TRAIN_THREADS = 1 if EXPERIMENT.base.pretrain else max(1, (workflow.cores or 2) // 2)
-TRAIN_MB = 2000 if EXPERIMENT.base.pretrain else 8000
-# More than one makes a training one of so many processes (`--set-resources full_language:gpu=4`).
-GPU = 0
 
 
 wildcard_constraints:

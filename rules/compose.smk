@@ -12,8 +12,8 @@ rule compose:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="10m",
+        mem_mb=train_mb,
+        runtime=lasting(5),
     params:
         vectors=weighted,
         options=composition_options,

@@ -11,7 +11,7 @@ rule fetch:
     threads: 1
     resources:
         mem_mb=500,
-        runtime="60m",
+        runtime=lasting(60),
     params:
         file=lambda wildcards: dumped(PINNED[wildcards.pin], include=set(File.model_fields)),
         place=lambda wildcards: Place(fetching.place(PINNED[wildcards.pin])),
@@ -39,7 +39,7 @@ rule corpus:
     threads: 1
     resources:
         mem_mb=corpus_mb,
-        runtime="60m",
+        runtime=lasting(60),
     params:
         inputs=inputs_as_options,
         settings=corpus_settings,

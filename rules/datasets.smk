@@ -15,7 +15,7 @@ rule dataset:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime="30m",
+        runtime=lasting(30),
     params:
         inputs=inputs_as_options,
         settings=lambda wildcards: dumped(EXPERIMENT.datasets[wildcards.dataset], exclude={"languages", "files"}),

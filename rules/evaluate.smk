@@ -15,8 +15,9 @@ rule evaluate:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="60m",
+        mem_mb=train_mb,
+        gpu=GPU,
+        runtime=lasting(15),
     params:
         max_length=lambda wildcards: EXPERIMENT.task_recipe(wildcards.task).max_length,
         metric=lambda wildcards: EXPERIMENT.tasks[wildcards.task].metric,

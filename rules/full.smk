@@ -12,12 +12,12 @@ rule full_language:
         f"{ROOT}/benchmarks/full/language/{{lang}}/seed{{seed}}.jsonl"
     cache: SHARES_LANGUAGES
     # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
+    retries: RETRIES
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
+        mem_mb=train_mb,
         gpu=GPU,
         runtime="12h",
     params:
@@ -46,12 +46,12 @@ rule full_task:
     benchmark:
         f"{ROOT}/benchmarks/full/task/{{task}}/{{start}}/seed{{seed}}.jsonl"
     # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
+    retries: RETRIES
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
+        mem_mb=train_mb,
         gpu=GPU,
         runtime="12h",
     params:

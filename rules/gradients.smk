@@ -11,12 +11,13 @@ rule gradients_language:
     benchmark:
         f"{ROOT}/benchmarks/gradients/language/{{lang}}/seed{{seed}}.jsonl"
     # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
+    retries: RETRIES
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
+        mem_mb=train_mb,
+        gpu=GPU,
         runtime="12h",
     params:
         settings=training_settings("language"),
@@ -43,12 +44,13 @@ rule gradients_task:
     benchmark:
         f"{ROOT}/benchmarks/gradients/task/{{task}}/{{start}}/seed{{seed}}.jsonl"
     # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
+    retries: RETRIES
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
+        mem_mb=train_mb,
+        gpu=GPU,
         runtime="12h",
     params:
         settings=training_settings("task"),

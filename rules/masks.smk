@@ -12,8 +12,9 @@ rule mask_language:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="60m",
+        mem_mb=train_mb,
+        gpu=GPU,
+        runtime=lasting(60),
     params:
         selection=selection_of,
         k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.language,
@@ -39,8 +40,9 @@ rule mask_task:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="60m",
+        mem_mb=train_mb,
+        gpu=GPU,
+        runtime=lasting(60),
     params:
         selection=selection_of,
         k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.task,
@@ -73,8 +75,8 @@ rule random_mask_language:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="60m",
+        mem_mb=train_mb,
+        runtime=lasting(60),
     params:
         k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.language,
         code=code_of("deftx.random_masks"),
@@ -100,8 +102,8 @@ rule random_mask_task:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="60m",
+        mem_mb=train_mb,
+        runtime=lasting(60),
     params:
         k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.task,
         code=code_of("deftx.random_masks"),

@@ -12,8 +12,9 @@ rule prune_language:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="60m",
+        mem_mb=train_mb,
+        gpu=GPU,
+        runtime=lasting(60),
     params:
         code=code_of("deftx.pruning"),
     message:
@@ -36,8 +37,9 @@ rule prune_task:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="60m",
+        mem_mb=train_mb,
+        gpu=GPU,
+        runtime=lasting(60),
     params:
         code=code_of("deftx.pruning"),
     message:

@@ -11,8 +11,8 @@ rule overlap:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=TRAIN_MB,
-        runtime="30m",
+        mem_mb=train_mb,
+        runtime=lasting(30),
     params:
         vectors=lambda wildcards, input: [f"{name}={path}" for name, path in input.items()],
         code=code_of("deftx.overlap"),
@@ -51,7 +51,7 @@ rule tables:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime="30m",
+        runtime=lasting(30),
     params:
         results=lambda wildcards, input: str(Path(input.predictions[0]).parents[4]),
         plan=as_document(plan()),
@@ -79,7 +79,7 @@ rule costs:
     threads: 1
     resources:
         mem_mb=1000,
-        runtime="10m",
+        runtime=lasting(10),
     params:
         plan=as_document(costs_plan()),
         results=lambda wildcards: ROOT,
@@ -111,7 +111,7 @@ rule figures:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime="30m",
+        runtime=lasting(30),
     params:
         tables=subpath(input.scores, parent=True),
         out=subpath(output[0], parent=True),
@@ -139,7 +139,7 @@ rule sweeps:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime="30m",
+        runtime=lasting(30),
     params:
         settings=as_json({name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}),
         out=subpath(output[0], strip_suffix=".svg"),
@@ -175,7 +175,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=1000,
-        runtime="10m",
+        runtime=lasting(10),
     params:
         tables=subpath(input.scores, parent=True),
         figures=lambda wildcards, input: [f"--figures {path}" for path in input.figures if path.endswith(".svg")],

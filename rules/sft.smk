@@ -13,12 +13,12 @@ rule sparse_language:
         f"{ROOT}/benchmarks/sparse/language/{{selection}}/{{lang}}/seed{{seed}}.jsonl"
     cache: SHARES_LANGUAGES
     # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
+    retries: RETRIES
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
+        mem_mb=train_mb,
         gpu=GPU,
         runtime="12h",
     params:
@@ -48,12 +48,12 @@ rule sparse_task:
     benchmark:
         f"{ROOT}/benchmarks/sparse/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.jsonl"
     # A training that a time limit ends has saved its state and goes on from there.
-    retries: 2
+    retries: RETRIES
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
     resources:
-        mem_mb=TRAIN_MB,
+        mem_mb=train_mb,
         gpu=GPU,
         runtime="12h",
     params:

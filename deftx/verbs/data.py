@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deftx import gpus
 from deftx.errors import ConfigError
 from deftx.verbs.options import Family, Language, Mirror, Out, Settings, parsed
 
@@ -114,6 +115,7 @@ def base(
 
         if family is None:
             raise ConfigError("pretraining needs the family of artificial languages (--family)")
+        gpus.take()
         pieces = testbed.inventory(parsed(testbed.Family, family))
         pretraining.pretrain(chosen.pretrain, pieces, train or [], valid or [], Path(location))
     description = base_model.describe(chosen.model, chosen.revision, location, out)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from deftx import gpus
 from deftx.errors import ConfigError
 from deftx.verbs.options import Out, parsed
 
@@ -20,6 +21,7 @@ def mask(
     from deftx import masks
     from deftx.settings import Denoising
 
+    gpus.take()
     masks.build(delta, parsed(Denoising, selection), _budget(k), out, report)
 
 
@@ -43,6 +45,7 @@ def prune(
     """Take the denoised delta itself at its mask, without training again."""
     from deftx import pruning
 
+    gpus.take()
     pruning.build(delta, mask, out)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deftx import gpus
 from deftx.errors import ConfigError
 from deftx.verbs.options import Base, Out, Recipe, parsed
 
@@ -99,4 +100,5 @@ def evaluate(
     from deftx import evaluation
     from deftx.settings import Metric
 
+    gpus.take()
     evaluation.evaluate(recipe, base, dataset, max_length, scores, predictions, parsed(Metric, metric))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deftx import together
+from deftx import gpus, together
 from deftx.errors import ConfigError
 from deftx.verbs.options import Base, Labels, ModuleSeed, Out, PhaseText, Processes, Settings, Train, Valid, parsed
 
@@ -90,6 +90,7 @@ def lora(
 def _share(processes: int) -> None:
     """Run the command in several processes, where they are asked for and this is none of them, and end as they do."""
     if processes > 1 and not together.under_way():
+        gpus.take(processes)
         raise typer.Exit(together.launch(processes, sys.argv[1:]))
 
 
@@ -110,6 +111,7 @@ def _job(
     from deftx.lessons import Rows, Text
     from deftx.settings import LanguageTraining, Phase, TaskTraining
 
+    gpus.take()
     lesson: Text | Rows
     if labels is None:
         lesson = Text(train, valid, parsed(LanguageTraining, settings))

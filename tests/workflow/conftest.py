@@ -2,11 +2,6 @@
 
 import fcntl
 import os
-import shlex
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,26 +9,13 @@ import project as projects
 import pytest
 from project import Project
 
-WARM = Path(__file__).with_name("warm.py")
-
 
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a `deftx` that starts at once, served by a process that lives as long as the tests."""
     folder = tmp_path_factory.mktemp("commands")
-    command = folder / "deftx"
-    with tempfile.TemporaryDirectory() as short:  # the address of a socket holds 100 characters at most
-        address = f"{short}/socket"
-        call = shlex.join([sys.executable, "-IS", str(WARM), "call", address])
-        command.write_text(f'#!/bin/sh\nexec {call} "$@"\n')
-        command.chmod(0o755)
-        serve = [sys.executable, str(WARM), "serve", address]
-        with subprocess.Popen(serve, env=projects.clean_environment()) as server:
-            while not Path(address).exists():
-                assert server.poll() is None, "the server did not start"
-                time.sleep(0.05)
-            yield folder
-            server.kill()
+    with projects.serving(folder):
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,15 @@
 """A project folder of its own: a copy of the workflow and of the package, with a pico experiment."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -17,6 +20,7 @@ import yaml
 from deftx import testbed
 
 REPOSITORY = Path(__file__).parents[2]
+WARM = Path(__file__).with_name("warm.py")
 PARTS = ("Snakefile", "rules", "captions", "profiles", "envs", "deftx")
 FAMILY = {
     "seed": 1,
@@ -164,6 +168,24 @@ def create(folder: Path, commands: Path | None = None) -> Project:
     project.config.write_text(yaml.safe_dump(PICO, sort_keys=False))
     write_texts(folder / "texts")
     return project
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[None]:
+    """Put a `deftx` that starts at once into a folder, served by a process of its own."""
+    command = folder / "deftx"
+    with tempfile.TemporaryDirectory() as short:  # the address of a socket holds 100 characters at most
+        address = f"{short}/socket"
+        call = shlex.join([sys.executable, "-IS", str(WARM), "call", address])
+        command.write_text(f'#!/bin/sh\nexec {call} "$@"\n')
+        command.chmod(0o755)
+        serve = [sys.executable, str(WARM), "serve", address]
+        with subprocess.Popen(serve, env=clean_environment()) as server:
+            while not Path(address).exists():
+                assert server.poll() is None, "the server did not start"
+                time.sleep(0.05)
+            yield
+            server.kill()
 
 
 def write_texts(folder: Path) -> None:

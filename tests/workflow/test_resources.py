@@ -1,0 +1,79 @@
+"""What jobs ask of a machine: seen in Snakemake's own plans and runs. GPUs are files in a folder."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from project import Project
+
+COMPUTING = {"base", "full_language", "full_task", "mask_language", "mask_task", "sparse_language", "sparse_task",
+             "evaluate"}  # fmt: skip
+
+
+def with_gpus(project: Project, number: int) -> None:
+    """Let the package find so many GPUs."""
+    devices = project.folder / "devices"
+    devices.mkdir()
+    for n in range(number):
+        (devices / f"nvidia{n}").touch()
+    project.edit("deftx/gpus.py", 'Path("/dev")', f"Path({str(devices)!r})")
+
+
+def planned(project: Project, *arguments: str) -> str:
+    """The output of a dry run that shows resources, which Snakemake does for rules without a message."""
+    for path in (project.folder / "rules").glob("*.smk"):
+        path.write_text(re.sub(r"^    message:\n        .*\n", "", path.read_text(), flags=re.M))
+    return project.run("-n", *arguments, "--quiet", "host", CUDA_VISIBLE_DEVICES="0,1")
+
+
+def asked(output: str) -> dict[str, set[str]]:
+    """The GPUs that jobs of each rule ask for, by the output of a dry run."""
+    found: dict[str, set[str]] = {}
+    for rule, body in re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=^\[|^Job stats|\Z)", output, re.M | re.S):
+        found.setdefault(rule, set()).update(re.findall(r"\bgpu=(\d+)", body) or {"none"})
+    return found
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_what_computes_takes_one_gpu_where_there_is_one(project: Project, number: int) -> None:
+    with_gpus(project, number)
+    rules = asked(planned(project, "--forceall", "--jobs", "2"))  # --jobs may mean --cores
+    expected = "1" if number else "0"
+    assert {rule: rules[rule] for rule in COMPUTING} == {rule: {expected} for rule in COMPUTING}
+    assert all(found <= {"none", "0"} for rule, found in rules.items() if rule not in COMPUTING)
+
+
+def test_this_machine_says_nothing_of_others(project: Project) -> None:
+    with_gpus(project, 2)
+    elsewhere = ("--cores", "1", "--resources", "elsewhere=1", "--set-threads", "full_language=4")
+    body = planned(project, "--forcerun", "full_language", *elsewhere).split("rule full_language:")[1].split("\n\n")[0]
+    assert "threads: 4" in body and "gpu=0" in body
+
+
+def test_with_one_gpu_never_two_jobs_are_on_it(project: Project, tmp_path: Path) -> None:
+    with_gpus(project, 1)
+    commands, seen = tmp_path / "commands", tmp_path / "seen"
+    commands.mkdir()
+    (commands / "deftx").write_text(
+        f'#!/bin/sh\necho begin $1 >> {seen}\nsleep 0.5\n{project.commands}/deftx "$@"\necho end $1 >> {seen}\n'
+    )
+    (commands / "deftx").chmod(0o755)
+    wanted = [f"results/pico/deltas/language/{lang}/seed0.safetensors" for lang in ("suma", "sumi", "nolo")]
+    for delta in wanted:
+        (project.folder / delta).unlink()
+    replace(project, commands=commands).run(*wanted, "--cores", "3", CUDA_VISIBLE_DEVICES="0")
+    assert seen.read_text().splitlines() == ["begin train", "end train"] * 3
+
+
+def test_memory_follows_the_size_of_the_model(project: Project) -> None:
+    def memory() -> int:
+        body = planned(project, "--forcerun", "full_language").split("rule full_language:")[1]
+        found = re.search(r"mem_mb=(\d+)", body)
+        assert found
+        return int(found[1])
+
+    small = memory()
+    (project.results / "base.json").unlink()
+    project.configure(lambda c: c["base"]["pretrain"].update(hidden=768, layers=12, intermediate=3072))
+    assert small == 2000 and 3900 < memory() < 4200  # 85 million parameters in layers
