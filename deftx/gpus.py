@@ -1,4 +1,4 @@
-"""GPUs of this machine: how many there are, and one of several for each process, by file locks.
+"""GPUs of this machine: how many there are, and free ones for each process, by file locks.
 
 Snakemake counts GPUs but gives out no numbers, and PyTorch takes the first that is visible. So that jobs that run side
 by side do not all compute on that one, each takes one that no other process of `deftx` holds. A scheduler that gives
