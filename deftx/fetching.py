@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from deftx.errors import SourceError
-from deftx.files import publish
+from deftx.files import publish, writing
 from deftx.settings import File
 from deftx.sources import sha256_of
 
@@ -172,7 +172,9 @@ def _go_on(file: File, part: Path) -> None:
             tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=Path(file.path).name, disable=None) as bar,
         ):
             while chunk := response.read(CHUNK):
-                out.write(chunk)
+                with writing(part):
+                    out.write(chunk)
+                    out.flush()
                 bar.update(len(chunk))
     if total is not None and _size(part) < total:
         raise OSError(f"it broke off after {_size(part)} of {total} bytes; the next run goes on there")
