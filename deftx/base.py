@@ -175,7 +175,7 @@ def tokenizer(description: Description) -> "PreTrainedTokenizerBase":
     if hashlib.sha256(_tokenizer_bytes(loaded)).hexdigest() != description.tokenizer:
         raise BaseModelError(
             f"{description.location} does not hold the tokenizer base.json was made from "
-            f"(hash {description.tokenizer[:12]}). Give that model again, or delete base.json to start over with this one"
+            f"(hash {description.tokenizer[:12]}). Give that model again, or delete base.json to start over"
         )
     return loaded
 

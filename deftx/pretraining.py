@@ -35,7 +35,8 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
     torch.set_num_threads(threads())
     tokenizer = word_tokenizer(pieces)
     shown, held_out = (
-        examples(tokenizer, chain.from_iterable(map(lines_of, paths)), settings.block, settings.packed) for paths in (train, valid)
+        examples(tokenizer, chain.from_iterable(map(lines_of, paths)), settings.block, settings.packed)
+        for paths in (train, valid)
     )
     objective = MaskedLM(tokenizer, shown, held_out, settings.mask_probability)
     torch.manual_seed(settings.seed)
