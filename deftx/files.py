@@ -63,13 +63,27 @@ def writing(path: Path) -> Iterator[None]:
         elsewhere = isinstance(error, OSError) and error.filename and not _beside(Path(error.filename), path)
         if elsewhere or code not in FULL | FORBIDDEN:
             raise
-        why = os.strerror(code)
-        way_out = (
-            f"Make room on the disk of {path.parent}, or move results/ to a larger one, and run it again"
-            if code in FULL
-            else f"Give yourself permission to write in {path.parent}, or work in a copy of the project that is yours"
-        )
-        raise OutputError(f"{path} cannot be written: {why}. {way_out}; nothing half-written is left") from None
+        raise OutputError(_refusal(path, path.parent, code)) from None
+
+
+def _refusal(path: Path, folder: Path, code: int) -> str:
+    way_out = (
+        f"Make room on the disk of {folder}, or move results/ to a larger one, and run it again"
+        if code in FULL
+        else f"Give yourself permission to write in {folder}, or work in a copy of the project that is yours"
+    )
+    return f"{path} cannot be written: {os.strerror(code)}. {way_out}"
+
+
+def require_writable(folder: Path) -> None:
+    """Check that a folder can be written, or made where it is not there yet.
+
+    Raises:
+        OutputError: nothing may be written there; with the way out.
+    """
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not os.access(nearest, os.W_OK):
+        raise OutputError(_refusal(folder, nearest, errno.EACCES))
 
 
 def _code(error: Exception) -> int:
