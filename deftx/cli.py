@@ -57,7 +57,7 @@ def _say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
     except OSError:
         os.dup2(1, 2)
-        sys.stderr.flush()  # what could not be written waits
+        print(message, file=sys.stderr, flush=True)
 
 
 def _version(wanted: bool) -> None:
