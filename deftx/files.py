@@ -103,8 +103,19 @@ def _sweep(path: Path) -> None:
     """Remove what killed processes left of `path`; processes of other machines may be at work on theirs."""
     for left in path.parent.glob(f".{escape(path.name)}.{escape(os.uname().nodename)}.*.part"):
         number = left.name.split(".")[-2]
-        if number == str(os.getpid()) or not Path("/proc", number).is_dir():
+        if number == str(os.getpid()) or not _lives(number):
             _remove(left)
+
+
+def _lives(number: str) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def _remove(path: Path) -> None:
