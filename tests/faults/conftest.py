@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from workflow.conftest import commands, finished, project
 
 __all__ = ["commands", "finished", "project"]

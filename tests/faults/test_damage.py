@@ -22,7 +22,9 @@ from deftx.errors import DeftxError
 from deftx.table_plan import TaskPlan
 
 FLIPS = 60
-TASK = TaskPlan(labels=PICO["tasks"]["sentiment"]["labels"], source="sumi", targets=["nolo"], scored=["nolo"], metric="macro_f1")
+TASK = TaskPlan(
+    labels=PICO["tasks"]["sentiment"]["labels"], source="sumi", targets=["nolo"], scored=["nolo"], metric="macro_f1"
+)
 
 
 def delta(path: Path) -> Any:
@@ -124,7 +126,7 @@ def test_every_bit_of_a_recipe(finished: Project, tmp_path: Path) -> None:
 
 
 def test_results_of_an_earlier_version_are_read(finished: Project, tmp_path: Path) -> None:
-    """They state no checksum: neither JSON files of themselves, nor a score of its predictions, nor a dataset beside it."""
+    """They state no checksum: JSON files none of themselves, scores none of predictions, nothing one of a dataset."""
     results = tmp_path / "results"
     shutil.copytree(finished.results, results)
     names = ("base.json", *(name for name in LOADED if name.startswith(("composed", "predictions", "datasets"))))
@@ -211,7 +213,9 @@ def test_the_command_in_the_message_repairs_a_run(project: Project) -> None:
         shutil.rmtree(project.results / name)
     output = failed(project, "--retries", "0")
     for name in (mask, test_set):
-        message = re.search(rf"error: (\S*{re.escape(name)}) is damaged: .* make it again: (snakemake .*?) \(with", output)
+        message = re.search(
+            rf"error: (\S*{re.escape(name)}) is damaged: .* make it again: (snakemake .*?) \(with", output
+        )
         assert message, output
         program, *arguments = shlex.split(message[2])
         assert program == "snakemake"
