@@ -166,7 +166,9 @@ def _unsealed(metadata: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]
     """The description and the tensors' digests from the metadata entry, once its checksum is found right."""
     text = metadata.get(KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
-        raise VectorError(f"{path} is a safetensors file, but not one of deftx (it has no metadata)")
+        raise VectorError(
+            f"{path} is a safetensors file, but not one of deftx (it has no metadata). {files.remade(path)}"
+        )
     try:
         described = json.loads(text)
         if described["format"] != FORMAT:

@@ -105,8 +105,7 @@ def test_a_damaged_result_is_noticed_by_name(finished: Project, tmp_path: Path, 
         except DeftxError as error:
             noticed += 1
             made_again = results / "base.json" if name.startswith("base/") else path
-            assert f"{path} is damaged: " in str(error)
-            assert f"snakemake --force {made_again} " in str(error)
+            assert str(path) in str(error) and f"snakemake --force {made_again} " in str(error)
     assert noticed > FLIPS * 0.8
     path.write_bytes(good)
     assert load(path) == expected
@@ -148,7 +147,7 @@ def test_predictions_that_are_no_table_or_of_other_labels(finished: Project, tmp
     score.write_text(re.sub(r',\n  "(predictions|checksum)": "\w{64}"', "", score.read_text()))
     path = results / "predictions/lt-sft/sentiment/nolo/seed0.csv"
     good = path.read_text()
-    for content in ("", "id,label\n", good.replace("neutral", "neutrel", 1), good.replace(",", '"', 1)):
+    for content in ("", "id,label\n", good.replace(",neutral,", ",neutrel,", 1), good.replace(",", '"', 1)):
         path.write_text(content)
         with pytest.raises(DeftxError, match=r"seed0\.csv is damaged: .* snakemake --force"):
             tabulated(path)

@@ -1,4 +1,4 @@
-"""A full disk: every stage names the file it could not write and the way out, leaves no part of it, and goes on later."""
+"""A full disk: every stage names the file it could not write and the way out, leaves no part, and goes on later."""
 
 import json
 import os

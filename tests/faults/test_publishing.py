@@ -9,11 +9,13 @@ import deftx
 from deftx.files import read_json, write_gzip, write_json, write_text
 
 PACKAGE = Path(deftx.__file__).parent
-METHODS = {"write_bytes": 1, "write_text": 1, "writelines": 1, "save_pretrained": 1, "savefig": 1, "to_csv": 1, "touch": 0,
-           "to_json": 1, "to_parquet": 1, "tofile": 1, "rename": 1, "replace": 1, "symlink_to": 1}  # fmt: skip
+METHODS = {"touch": 0} | dict.fromkeys(
+    ("write_bytes", "write_text", "writelines", "save_pretrained", "savefig", "to_csv", "to_json", "to_parquet", "tofile",
+     "rename", "replace", "symlink_to"), 1,
+)  # fmt: skip
 """Methods that write a file, by how many arguments they have where they do; those of texts have more or fewer."""
-FUNCTIONS = {"save_file", "serialize_file", "copyfile", "copyfileobj", "copy2", "copytree", "move", "mkstemp", "ArrowWriter",
-             "TemporaryFile", "NamedTemporaryFile"}  # fmt: skip
+FUNCTIONS = {"save_file", "serialize_file", "ArrowWriter", "copyfile", "copyfileobj", "copy2", "copytree", "move",
+             "mkstemp", "TemporaryFile", "NamedTemporaryFile"}  # fmt: skip
 ALLOWED = {
     "files.publish": "the one that renames",
     "fetching._copy": "under the name that publish gives",
