@@ -1,5 +1,6 @@
 """A full disk: every stage names the file it could not write and the way out, leaves no part, and goes on later."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -156,11 +157,15 @@ def test_a_checkpoint_keeps_the_one_before(disk: Path) -> None:
     assert path.read_bytes() == before and files(disk) == [BALLAST, "checkpoint"]
 
 
+def pinned(address: str, content: bytes) -> File:
+    return File(path="text", url=f"{address}/text", sha256=hashlib.sha256(content).hexdigest())
+
+
 def test_a_copy_from_a_mirror(disk: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(bytes(3 * PAGE))
     fill(disk, PAGE)
     with pytest.raises(OutputError, match=r"disk/text cannot be written: No space left on device\. Make room"):
-        fetching.fetch(File(path="text", url="http://127.0.0.1:9/text"), disk / "text", tmp_path)
+        fetching.fetch(pinned("http://127.0.0.1:9", bytes(3 * PAGE)), disk / "text", tmp_path)
     assert files(disk) == [BALLAST]
 
 
@@ -169,7 +174,7 @@ def test_a_download_goes_on_once_there_is_room(disk: Path) -> None:
 
     with server.running() as web:
         web.files["/text"] = content = os.urandom(30 * PAGE)
-        file = File(path="text", url=f"{web.address}/text")
+        file = pinned(web.address, content)
         fill(disk, 4 * PAGE)
         with pytest.raises(OutputError, match=r"text\.part cannot be written: No space left on device\. Make room"):
             fetching.fetch(file, disk / "text", None)
@@ -196,14 +201,13 @@ def test_a_run_goes_on_once_there_is_room(finished: Project, disk: Path, tmp_pat
     shutil.rmtree(project.folder / "results")
     shutil.copytree(finished.folder / "results", disk / "results", copy_function=shutil.copy2)
     (project.folder / "results").symlink_to(disk / "results")
-    lost = ("masks/language/deft-x/nolo", "scores/task-sft", "tables", "figures")
-    for name in lost:
+    for name in ("masks/language/deft-x/nolo", "sfts/language/deft-x/nolo", "scores/task-sft", "tables"):
         shutil.rmtree(project.results / name)
     fill(disk)
     done = project.snakemake("--retries", "0")
     assert done.returncode == 1, done.stdout
     assert "Traceback" not in done.stdout
-    for name in ("masks/language/deft-x/nolo/seed0.safetensors", "predictions/task-sft/sentiment/nolo/seed0.csv"):
+    for name in ("masks/language/deft-x/nolo/.scratch", "predictions/task-sft/sentiment/nolo/seed0.csv"):
         assert f"results/pico/{name} cannot be written: No space left on device. Make room" in done.stdout
     assert not list(disk.rglob(".*.part"))
     (disk / BALLAST).unlink()

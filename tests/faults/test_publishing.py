@@ -10,8 +10,8 @@ from deftx.files import read_json, write_gzip, write_json, write_text
 
 PACKAGE = Path(deftx.__file__).parent
 METHODS = {"touch": 0} | dict.fromkeys(
-    ("write_bytes", "write_text", "writelines", "save_pretrained", "savefig", "to_csv", "to_json", "to_parquet", "tofile",
-     "rename", "replace", "symlink_to"), 1,
+    ("write_bytes", "write_text", "writelines", "save_pretrained", "savefig", "to_csv", "to_json", "to_parquet",
+     "tofile", "rename", "replace", "symlink_to"), 1,
 )  # fmt: skip
 """Methods that write a file, by how many arguments they have where they do; those of texts have more or fewer."""
 FUNCTIONS = {"save_file", "serialize_file", "ArrowWriter", "copyfile", "copyfileobj", "copy2", "copytree", "move",
