@@ -108,13 +108,16 @@ def test_a_command_where_it_may_not_write(project: Project) -> None:
     assert done.stdout.startswith(message) and done.stdout.count("\n") == 1
 
 
-CACHES = "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "HF_HOME", "MPLCONFIGDIR"
+CACHES = "HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "HF_HOME", "MPLCONFIGDIR"
 AGAIN = "results/pico/sfts/language/lt-sft/nolo/seed0.safetensors", "results/pico/figures/scores.svg"
 
 
 @pytest.mark.usefixtures("ordinary")
 def test_caches_that_may_not_be_written(finished: Project, project: Project, tmp_path: Path) -> None:
-    """The home folder with those of the libraries, and the folder of tokenised text: nothing is kept, all is made."""
+    """The home folder with those of the libraries, and the folder of tokenised text: nothing is kept, all is made.
+
+    Snakemake itself does not start without a cache of its own.
+    """
     home, corpus = tmp_path / "home", project.results / "corpora/nolo"
     home.mkdir()
     for kept in corpus.glob(".*"):
@@ -123,7 +126,8 @@ def test_caches_that_may_not_be_written(finished: Project, project: Project, tmp
         shutil.rmtree(project.results / name)
     for folder in (home, corpus):
         folder.chmod(0o500)
-    done = ran(project.folder, "snakemake", *AGAIN, **dict.fromkeys(CACHES, str(home)))
+    closed = dict.fromkeys(CACHES, str(home))
+    done = ran(project.folder, "snakemake", *AGAIN, XDG_CACHE_HOME=str(tmp_path / "cache"), **closed)
     assert done.returncode == 0, done.stdout
     assert not list(home.iterdir()) and not list(corpus.glob(".*"))
     for folder in (home, corpus):
