@@ -14,10 +14,10 @@ HOUR = 3600
 def test_a_node_whose_clock_is_behind(finished: Project, project: Project, tmp_path: Path) -> None:
     """Every result comes out an hour older than what it was made from; none is made twice."""
     (tmp_path / "late").mkdir()
-    late = tmp_path / "late/deftx"
+    late, before, aged = (tmp_path / name for name in ("late/deftx", "before", "aged"))
     late.write_text(
-        f'#!/bin/bash\ntouch {tmp_path}/before\n{finished.commands}/deftx "$@" || exit\n'
-        f"find results -type f -newer {tmp_path}/before -exec touch --date '1 hour ago' {{}} + -print >> {tmp_path}/aged\n"
+        f'#!/bin/bash\ntouch {before}\n{finished.commands}/deftx "$@" || exit\n'
+        f"find results -type f -newer {before} -exec touch --date '1 hour ago' {{}} + -print >> {aged}\n"
     )
     late.chmod(0o755)
     for name in (
@@ -29,7 +29,7 @@ def test_a_node_whose_clock_is_behind(finished: Project, project: Project, tmp_p
         shutil.rmtree(project.results / name / "nolo")
     output = Project(project.folder, late.parent).run("results/pico/scores/deft-x/sentiment/nolo/seed0.json")
     assert "modification time" not in output
-    assert "results/pico/masks/language/deft-x/nolo/seed0.safetensors\n" in (tmp_path / "aged").read_text()
+    assert "results/pico/masks/language/deft-x/nolo/seed0.safetensors\n" in aged.read_text()
     assert digests(project) == digests(finished)
     assert project.planned() == set()
 
