@@ -1,13 +1,14 @@
-"""Faults start from the finished pico run of the workflow's tests, and from a disk that is soon full."""
+"""Faults start from the finished pico run of the workflow's tests, from a hub, and from a disk that is soon full."""
 
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_hub import hub
 from workflow.conftest import commands, finished, project
 
-__all__ = ["commands", "finished", "project"]
+__all__ = ["commands", "finished", "hub", "project"]
 
 
 @pytest.fixture

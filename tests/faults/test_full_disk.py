@@ -13,6 +13,8 @@ from typing import Any
 import pico
 import project as projects
 import pytest
+import server
+import test_hub
 import torch
 from command import files, refused, run
 from project import Project
@@ -21,7 +23,7 @@ from trainings import Trainings
 
 import results
 from deftx import checkpoints, fetching, training
-from deftx.errors import OutputError
+from deftx.errors import OutputError, SourceError
 from deftx.settings import File
 
 PAGE = 4096
@@ -170,8 +172,6 @@ def test_a_copy_from_a_mirror(disk: Path, tmp_path: Path) -> None:
 
 
 def test_a_download_goes_on_once_there_is_room(disk: Path) -> None:
-    import server
-
     with server.running() as web:
         web.files["/text"] = content = os.urandom(30 * PAGE)
         file = pinned(web.address, content)
@@ -183,6 +183,21 @@ def test_a_download_goes_on_once_there_is_room(disk: Path) -> None:
         fetching.fetch(file, disk / "text", None)
         assert web.asked[-1][2] == f"bytes={4 * PAGE}-"
     assert (disk / "text").read_bytes() == content and files(disk) == ["text"]
+
+
+def test_a_cache_of_the_hub_s_on_the_full_disk(
+    hub: server.Server, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(disk / "cache"))
+    hub.files[test_hub.PATH] = bytes(9 * PAGE)
+    fill(disk, PAGE)
+    with pytest.raises(SourceError, match=r"its cache cannot be written \(.*No space left on device\)\. Make room"):
+        fetching.fetch(test_hub.FILE, tmp_path / "out", None)
+    assert files(tmp_path / "out") == []
+    (disk / BALLAST).unlink()
+    fetching.fetch(test_hub.FILE, tmp_path / "out", None)
 
 
 def test_a_message_where_the_log_lies_on_the_full_disk(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ For root there are no such folders; as root, processes run here without the righ
 """
 
 import ctypes
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import Project, clean_environment
+import server
+from project import REPOSITORY, Project, clean_environment
 from test_runs import digests
 
 DROP, DAC_OVERRIDE, DAC_READ_SEARCH = 24, 1, 2  # linux/prctl.h, linux/capability.h
@@ -107,6 +109,22 @@ def test_a_command_where_it_may_not_write(project: Project) -> None:
         f"error: {recipe} cannot be written: Permission denied. Give yourself permission to write in {recipe.parent}"
     )
     assert done.stdout.startswith(message) and done.stdout.count("\n") == 1
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_a_cache_of_the_hub_s_that_may_not_be_written(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o500)
+    file = json.dumps({"hub": "somebody/rows", "commit": "a" * 40, "path": "train.csv"})
+    with server.running() as hub:
+        hub.commit = "a" * 40
+        hub.files[f"/datasets/somebody/rows/resolve/{hub.commit}/train.csv"] = b"rows"
+        closed = {"HF_HOME": str(cache), "HF_ENDPOINT": hub.address, "NO_PROXY": "127.0.0.1"}
+        done = ran(REPOSITORY, DEFTX, "fetch", "--file", file, "--out", tmp_path / "out", **closed)
+    assert done.returncode == 1 and not (tmp_path / "out").exists()
+    said = done.stdout.splitlines()[-1]
+    assert said.startswith("error: somebody/rows/train.csv at commit aaaaaaaaaaaa cannot be had: its cache cannot be")
+    assert str(cache) in said and said.endswith("or set HF_HOME to your own folder")
 
 
 CACHES = "HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "HF_HOME", "MPLCONFIGDIR"
