@@ -216,11 +216,10 @@ def test_a_run_goes_on_once_there_is_room(finished: Project, disk: Path, tmp_pat
     shutil.rmtree(project.folder / "results")
     shutil.copytree(finished.folder / "results", disk / "results", copy_function=shutil.copy2)
     (project.folder / "results").symlink_to(disk / "results")
-    targets = [
-        f"results/pico/{name}/seed0.json" for name in ("masks/language/deft-x/nolo", "scores/task-sft/sentiment/nolo")
-    ]
-    for target in targets:
-        (project.folder / target).unlink()
+    for name in ("masks/language/deft-x", "predictions/task-sft/sentiment", "scores/task-sft/sentiment"):
+        shutil.rmtree(project.results / name / "nolo")
+    names = "masks/language/deft-x/nolo", "scores/task-sft/sentiment/nolo"
+    targets = [f"results/pico/{name}/seed0.json" for name in names]
     fill(disk)
     done = project.snakemake(*targets)
     assert done.returncode == 1, done.stdout
