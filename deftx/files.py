@@ -60,8 +60,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         code = _code(error)
-        elsewhere = isinstance(error, OSError) and error.filename and not _beside(Path(error.filename), path)
-        if elsewhere or code not in FULL | FORBIDDEN:
+        named = getattr(error, "filename2", None) or getattr(error, "filename", None)  # of a copy, where it goes
+        if code not in FULL | FORBIDDEN or (named and not _beside(Path(named), path)):
             raise
         raise OutputError(_refusal(path, path.parent, code)) from None
 

@@ -198,6 +198,10 @@ def test_a_cache_of_the_hub_s_on_the_full_disk(
     assert files(tmp_path / "out") == []
     (disk / BALLAST).unlink()
     fetching.fetch(test_hub.FILE, tmp_path / "out", None)
+    fill(disk, PAGE)
+    with pytest.raises(OutputError, match=r"disk/out cannot be written: No space left on device\. Make room"):
+        fetching.fetch(test_hub.FILE, disk / "out", None)
+    assert not (disk / "out").exists()
 
 
 def test_a_message_where_the_log_lies_on_the_full_disk(tmp_path: Path) -> None:
