@@ -198,6 +198,7 @@ def test_a_cache_of_the_hub_s_on_the_full_disk(
     assert files(tmp_path / "out") == []
     (disk / BALLAST).unlink()
     fetching.fetch(test_hub.FILE, tmp_path / "out", None)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     fill(disk, PAGE)
     with pytest.raises(OutputError, match=r"disk/out cannot be written: No space left on device\. Make room"):
         fetching.fetch(test_hub.FILE, disk / "out", None)
