@@ -66,6 +66,11 @@ for shared in (each for each in workflow.rules if each.cache.output):
     shared._benchmark = None
 
 
+# In a run; plans and summaries can be had of results that belong to somebody else.
+onstart:
+    check_folders(ROOT, REPORT)
+
+
 localrules:
     all,
     fetch,

@@ -4,12 +4,12 @@ Captions (captions/*.rst) ask a question and say how it was measured; the answer
 page and for Snakemake's own report.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deftx import score_answers, vector_answers
+from deftx.files import read_json
 from deftx.table_files import Row, read_rows
 
 
@@ -47,7 +47,7 @@ def read(tables: Path, reports: Mapping[str, Path], sweeps: Mapping[str, Any]) -
     names = ("scores", "comparisons", "seeds", "gains", "published", "costs", "training")
     found = {name: read_rows(tables / f"{name}.csv") for name in names}
     overlaps = {path.stem.removeprefix("overlap-"): read_rows(path) for path in sorted(tables.glob("overlap-*.csv"))}
-    return Found(found, overlaps, {name: json.loads(path.read_text()) for name, path in reports.items()}, sweeps)
+    return Found(found, overlaps, {name: read_json(path) for name, path in reports.items()}, sweeps)
 
 
 def answer(subject: str, found: Found) -> str:

@@ -5,15 +5,15 @@ different precision or folders have one hash when their weights are equal.
 """
 
 import hashlib
-import json
 import os
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deftx.errors import BaseModelError
-from deftx.files import write_json
+from deftx.files import damaged, read_json, write_json
+from deftx.sources import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +35,8 @@ class Description:
     """Hash of the tokenizer."""
     shapes: dict[str, list[int]]
     """Shape of every encoder parameter the checkpoint holds, in the model's order."""
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of every file of a model that the workflow trained, by name: its head and settings have no other hash."""
     location: str = ""
     """Where the model is loaded from; not written to base.json."""
 
@@ -45,13 +47,26 @@ class Description:
 
 
 def read(path: Path) -> Description:
-    """Read base.json. A model the workflow trained lies in the folder `base` beside it."""
+    """Read base.json. A model the workflow trained lies in the folder `base` beside it, and is checked where it does.
+
+    Raises:
+        ResultError: base.json is missing or damaged.
+        BaseModelError: it describes no base model, or a file of the model is missing or damaged.
+    """
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text())
         location = where(content["model"]) if content["model"] else str(path.parent / "base")
-        return Description(**content, location=location)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        description = Description(**content, location=location)
+    except (TypeError, KeyError) as error:
         raise BaseModelError(f"{path} is not a description of a base model ({error}); run snakemake") from None
+    folder = Path(location)
+    for name, digest in description.files.items() if folder.is_dir() else ():
+        file = folder / name
+        if not file.is_file():
+            raise BaseModelError(damaged(file, "it is missing", path))
+        if sha256_of(file) != digest:
+            raise BaseModelError(damaged(file, "it does not match its checksum", path))
+    return description
 
 
 def where(model: str) -> str:
@@ -78,10 +93,13 @@ def describe(model: str | None, revision: str | None, location: str, out: Path) 
         hash=_hash(state),
         tokenizer=hashlib.sha256(tokenizer).hexdigest(),
         shapes={name: list(tensor.shape) for name, tensor in state.items()},
+        files={} if model else {file.name: sha256_of(file) for file in sorted(Path(location).iterdir())},
         location=location,
     )
     content = asdict(description)
     del content["location"]
+    if not description.files:
+        del content["files"]
     write_json(out, content)
     return description
 
@@ -145,6 +163,21 @@ def load_tokenizer(location: str, revision: str | None = None) -> "PreTrainedTok
 
     with _explained(location):
         return AutoTokenizer.from_pretrained(location, revision=revision)
+
+
+def tokenizer(description: Description) -> "PreTrainedTokenizerBase":
+    """The tokenizer of the base model, checked to be the one base.json was made from.
+
+    Raises:
+        BaseModelError: it is another one.
+    """
+    loaded = load_tokenizer(description.location, description.revision)
+    if hashlib.sha256(_tokenizer_bytes(loaded)).hexdigest() != description.tokenizer:
+        raise BaseModelError(
+            f"{description.location} does not hold the tokenizer base.json was made from "
+            f"(hash {description.tokenizer[:12]}). Give that model again, or delete base.json to start over"
+        )
+    return loaded
 
 
 def encoder_parameters(model: "PreTrainedModel", description: Description) -> dict[str, Any]:

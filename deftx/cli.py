@@ -3,6 +3,7 @@
 Settings arrive as JSON (the workflow's way) or as the name of a YAML file. The verbs are in `deftx.verbs`, by stage.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -41,13 +42,22 @@ def reporting(function: Callable[P, None]) -> Callable[P, None]:
         try:
             function(*args, **kwargs)
         except DeftxError as error:
-            print(f"error: {error}", file=sys.stderr)
+            _say(f"error: {error}")
             raise typer.Exit(error.status) from None
         except OSError as error:
-            print(f"error: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
+            _say(f"error: {error.filename or 'input/output'}: {error.strerror or error}")
             raise typer.Exit(1) from None
 
     return run
+
+
+def _say(message: str) -> None:
+    """Print to standard error; where that is a file on a full disk, such as a job's log, to standard output."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(1, 2)
+        print(message, file=sys.stderr, flush=True)
 
 
 def _version(wanted: bool) -> None:

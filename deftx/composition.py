@@ -5,7 +5,6 @@ of the recipe, because float addition is not associative; so is the rule for ent
 (`deftx.conflicts`).
 """
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from deftx import algebra, conflicts, families, sft
 from deftx.base import Description
 from deftx.errors import VectorError
-from deftx.files import write_json
+from deftx.files import read_json, remade, write_json
 from deftx.settings import Conflicts
 from deftx.sources import sha256_of
 
@@ -97,10 +96,11 @@ def read(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
+        ResultError: it is missing or damaged.
         VectorError: it is not a recipe.
     """
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text())
         terms = tuple(
             Term(Path(os.path.normpath(path.parent / t["path"])), t["weight"], t["sha256"]) for t in content["terms"]
         )
@@ -108,7 +108,7 @@ def read(path: Path) -> Recipe:
         if rule not in get_args(Conflicts):
             raise ValueError(f"it resolves conflicts by {rule!r}, which this version does not know")
         return Recipe(content["base"], terms, rule, content.get("note"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise VectorError(f"{path} is not the recipe of a composed model ({error}); run snakemake") from None
 
 
@@ -154,7 +154,7 @@ def load_terms(recipe: Recipe, description: Description) -> list[tuple[Any, floa
     for term in recipe.terms:
         module = families.load(term.path)
         if sha256_of(term.path) != term.sha256:
-            raise VectorError(f"{term.path} has changed since the model was composed; compose it again")
+            raise VectorError(f"{term.path} has changed since the model was composed. {remade(term.path)}")
         loaded.append((module, term.weight))
     return conflicts.resolve(loaded, recipe.conflicts)
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, TensorSpec, serialize_file
+from safetensors import TensorSpec, serialize_file
 
+from deftx import files
 from deftx.errors import VectorError
-from deftx.files import publish
 
 FORMAT = 2
 KEY = "deftx"
@@ -40,7 +40,7 @@ def write(path: Path, described: Mapping[str, Any], tensors: Mapping[str, NDArra
     Args:
         described: JSON content; the order of its keys is kept.
     Raises:
-        VectorError: the file cannot be written, for example because the disk is full.
+        OutputError: the disk is full, or nothing may be written there.
     """
     digests = {name: _digest(CODES[t.dtype], t.shape, t) for name, t in sorted(tensors.items())}
     body = json.dumps({**described, "tensors": digests}, ensure_ascii=False)[:-1]
@@ -49,16 +49,13 @@ def write(path: Path, described: Mapping[str, Any], tensors: Mapping[str, NDArra
         name: TensorSpec(dtype=LIBRARY_NAMES[CODES[t.dtype]], shape=t.shape, data_ptr=t.ctypes.data, data_len=t.nbytes)
         for name, t in tensors.items()
     }
-    with publish(path) as temporary:
-        try:
-            serialize_file(specs, temporary, metadata={KEY: text})
-        except SafetensorError as error:
-            raise VectorError(f"{path} cannot be written ({error}). Is there enough room on the disk?") from None
+    with files.publish(path) as temporary:
+        serialize_file(specs, temporary, metadata={KEY: text})
 
 
 def damaged(path: Path, what: str) -> VectorError:
     """The error of a file that is not as it was written."""
-    return VectorError(f"{path} is damaged: {what}. Copy it again, or delete it and run snakemake to make it again")
+    return VectorError(files.damaged(path, what))
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise VectorError(f"{path} does not exist. Run snakemake to make it, or check the name")
+            raise VectorError(f"{path} does not exist. Check the name. {files.remade(path)}")
         self.path = path
         self._stream = path.open("rb", buffering=0)
         try:
@@ -169,13 +166,15 @@ def _unsealed(metadata: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]
     """The description and the tensors' digests from the metadata entry, once its checksum is found right."""
     text = metadata.get(KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
-        raise VectorError(f"{path} is a safetensors file, but not one of deftx (it has no metadata)")
+        raise VectorError(
+            f"{path} is a safetensors file, but not one of deftx (it has no metadata). {files.remade(path)}"
+        )
     try:
         described = json.loads(text)
         if described["format"] != FORMAT:
             raise VectorError(
                 f"{path} has format {described['format']}; this deftx reads {FORMAT}. "
-                "Use the deftx that made it, or delete it and run snakemake to make it again"
+                f"Use the deftx that made it. {files.remade(path)}"
             )
         body, _, tail = text.rpartition(SEAL)
         if tail != hashlib.sha256(body.encode()).hexdigest() + '"}':

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from deftx.files import write_text
+from deftx.files import read_json, write_text
 from deftx.table_files import read_table
 
 MEAN = "mean"
@@ -91,7 +91,7 @@ def needed(modules: Iterable[str], made: Mapping[str, Iterable[str]]) -> list[st
 
 def _record(path: Path) -> float:
     """Trained parameters of a module, head included; NaN where nothing was trained."""
-    return float(json.loads(path.read_text())["trained_parameters"]) if path.is_file() else float("nan")
+    return float(read_json(path)["trained_parameters"]) if path.is_file() else float("nan")
 
 
 def _benchmark(results: Path, module: str, stages: Mapping[str, str]) -> dict[str, float]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from deftx.config import Dataset
-from deftx.errors import DatasetError
-from deftx.files import write_json, write_text
+from deftx.errors import DatasetError, ResultError
+from deftx.files import damaged, read_json, write_json, write_text
 from deftx.settings import DatasetSettings, File, NearCopies
-from deftx.sources import delimiter_of, read_parquet, read_table
+from deftx.sources import delimiter_of, read_parquet, read_table, sha256_of
 
 Row = dict[str, str]
 Columns = str | tuple[str, ...]
@@ -252,7 +252,9 @@ def require_labels(rows: Sequence[Row], labels: Sequence[str], origin: str) -> N
 
 
 def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path, held_out: int = 0) -> dict[str, Any]:
-    """Write rows, at least one, to the CSV file `out`, and statistics beside it as JSON; returns the statistics.
+    """Write rows, at least one, to the CSV file `out`, and statistics and its SHA-256 beside it as JSON.
+
+    Returns the statistics.
 
     Args:
         dropped: rows that went as near copies of another dataset's.
@@ -265,17 +267,29 @@ def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path, held_o
     writer.writeheader()
     writer.writerows(rows)
     write_text(out, stream.getvalue())
-    write_json(out.with_suffix(".json"), statistics)
+    write_json(out.with_suffix(".json"), statistics | {"sha256": sha256_of(out)})
     return statistics
 
 
 def load(path: Path) -> list[Row]:
-    """Rows of a CSV file this module has written.
+    """Rows of a CSV file this module has written, checked against the hash beside it where there is one.
 
     Raises:
+        ResultError: it has changed since it was written.
         DatasetError: it lacks a column of those files.
     """
+    if path.is_file() and _stated_hash(path) not in (None, sha256_of(path)):
+        raise ResultError(damaged(path, f"it does not match the checksum in {path.with_suffix('.json').name}"))
     header, rows = read_table(path, ",")
     for column in ("id", "text", "label"):
         _column((column,), header, path)
     return cast(list[Row], rows)
+
+
+def _stated_hash(path: Path) -> str | None:
+    """The SHA-256 of a dataset's CSV file as `save` states it; None where nothing beside the file does."""
+    try:
+        stated = read_json(path.with_suffix(".json")).get("sha256")
+    except ResultError:  # missing, somebody else's, or itself damaged: then it is no witness
+        return None
+    return stated if isinstance(stated, str) else None

@@ -36,6 +36,14 @@ class VectorError(DeftxError):
     """A file of a delta, mask or SFT is damaged or does not fit the model."""
 
 
+class OutputError(DeftxError):
+    """A result cannot be written: the disk is full, or nothing may be written there."""
+
+
+class ResultError(DeftxError):
+    """A result of an earlier stage is missing or damaged."""
+
+
 class StoppedError(DeftxError):
     """A training was asked to end before it was done; its checkpoint is saved."""
 

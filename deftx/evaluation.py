@@ -66,7 +66,7 @@ def evaluate(
     rows = load_rows(dataset)
     labels = list(model.config.id2label.values())
     check_labels(rows, labels, dataset)
-    tokenizer = base_model.load_tokenizer(description.location, description.revision)
+    tokenizer = base_model.tokenizer(description)
     probability = probabilities(model, tokenizer, tokenise(tokenizer, rows, max_length))
     write_text(predictions, as_csv(rows, labels, probability))
     predicted = [labels[i] for i in probability.argmax(1)]
@@ -80,6 +80,7 @@ def evaluate(
         "dataset": data,
         "vectors": added,
         "entries": [module.entries for module in modules],
+        "predictions": sha256_of(predictions),
         "metric": metric,
         "signature": signature(metric, len(rows), seed, description.hash, data, added, software),
     }

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from deftx.errors import SourceError
-from deftx.files import publish
+from deftx.files import publish, writing
 from deftx.settings import File
 from deftx.sources import sha256_of
 
@@ -133,7 +133,8 @@ def _way_out(file: File, mirror: Path | None) -> str:
 
 def _download(file: File, part: Path, mirror: Path | None) -> None:
     """Fetch what `part` still lacks of the file, and go on where that breaks off, for as long as anything comes."""
-    part.parent.mkdir(parents=True, exist_ok=True)
+    with writing(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
     broken, fruitless = False, 0
     while True:
         before = _size(part)
@@ -167,13 +168,17 @@ def _go_on(file: File, part: Path) -> None:
         have = have if goes_on else 0
         rest = response.headers.get("Content-Length")
         total = have + int(rest) if rest else None
+        with writing(part):
+            opened = part.open("ab" if goes_on else "wb", buffering=0)
         with (
-            part.open("ab" if goes_on else "wb") as out,
+            opened as out,
             tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=Path(file.path).name, disable=None) as bar,
         ):
             while chunk := response.read(CHUNK):
-                out.write(chunk)
                 bar.update(len(chunk))
+                while chunk:  # a write may take less than all
+                    with writing(part):
+                        chunk = chunk[out.write(chunk) :]
     if total is not None and _size(part) < total:
         raise OSError(f"it broke off after {_size(part)} of {total} bytes; the next run goes on there")
 

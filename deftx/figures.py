@@ -1,12 +1,12 @@
 """Figures for a paper, drawn from tables and reports alone: nothing here is computed from a model."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
 
 from deftx.drawing import STYLE, save
+from deftx.files import read_json
 from deftx.score_figures import gains, published, scores
 from deftx.table_files import read_table
 from deftx.vector_figures import density, overlap, spectra
@@ -30,7 +30,7 @@ def build(tables: Path, reports: Mapping[str, Path], overlaps: Mapping[str, Path
         beside = read_table(tables / "published.csv")
         if len(beside):
             save(published(beside), out / "published")
-        read = {name: json.loads(path.read_text()) for name, path in reports.items()}
+        read = {name: read_json(path) for name, path in reports.items()}
         if read:
             save(spectra(read), out / "spectra")
             save(density(read), out / "density")

@@ -1,28 +1,128 @@
-"""Publishing files: a result appears under its name whole, or not at all."""
+"""Publishing files: a result appears under its name whole, or not at all; JSON results notice changes of themselves."""
 
+import errno
 import gzip
+import hashlib
 import json
 import os
+import re
+import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
+
+from deftx.errors import OutputError, ResultError
+
+SEAL = ',\n  "checksum": "'
+SEALED = re.compile(r'\n  "[^\n]{8}": "[^\n]{64}"\n\}\n\Z')  # also where the seal itself was changed
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
 def publish(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it when the block ends without an error.
 
-    The rename is atomic, so a killed job leaves either the finished file or none.
+    The rename is atomic, so a killed job leaves either the finished file or none; what it left under a temporary name
+    goes when the file is written again. The block may make a folder instead, which takes the place of an earlier one.
+
+    Raises:
+        OutputError: the disk is full, or nothing may be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.part")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        try:
+            yield temporary
+            if temporary.is_dir():
+                _remove(path)
+            else:
+                temporary.chmod(0o666 & ~_umask())  # some libraries write files only their owner can read
+            temporary.replace(path)
+        finally:
+            _remove(temporary)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what keeps the block from writing `path` into one message; an error that names another file passes.
+
+    Libraries written in Rust raise errors of their own, which hold the number of the system's in their text.
+
+    Raises:
+        OutputError: the disk is full, or nothing may be written there; with the way out.
+    """
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())  # some libraries write files only their owner can read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        code = _code(error)
+        named = getattr(error, "filename2", None) or getattr(error, "filename", None)  # of a copy, where it goes
+        if code not in FULL | FORBIDDEN or (named and not _beside(Path(named), path)):
+            raise
+        raise OutputError(_refusal(path, path.parent, code)) from None
+
+
+def _refusal(path: Path, folder: Path, code: int) -> str:
+    way_out = (
+        f"Make room on the disk of {folder}, or move results/ to a larger one, and run it again"
+        if code in FULL
+        else f"Give yourself permission to write in {folder}, or work in a copy of the project that is yours"
+    )
+    return f"{path} cannot be written: {os.strerror(code)}. {way_out}"
+
+
+def require_writable(folder: Path) -> None:
+    """Check that a folder can be written, or made where it is not there yet.
+
+    Raises:
+        OutputError: nothing may be written there; with the way out.
+    """
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not os.access(nearest, os.W_OK):
+        raise OutputError(_refusal(folder, nearest, errno.EACCES))
+
+
+def _code(error: Exception) -> int:
+    """The system's number of an error; 0 where there is none."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else 0
+
+
+def _beside(one: Path, other: Path) -> bool:
+    """Whether one file lies in the folder of the other, or is a folder above it that could not be made."""
+    return one == other or one in other.parents or other.parent in one.parents
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of `path`; processes of other machines may be at work on theirs."""
+    for left in path.parent.glob(f".{escape(path.name)}.{escape(os.uname().nodename)}.*.part"):
+        number = left.name.split(".")[-2]
+        if number == str(os.getpid()) or not _lives(number):
+            _remove(left)
+
+
+def _lives(number: str) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -37,9 +137,53 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON a person can read and a diff can compare (two-space indent, given key order)."""
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON a person can read and a diff can compare (two-space indent, given key order), sealed.
+
+    Its last entry, `checksum`, is the SHA-256 of the text before that entry.
+    """
+    body = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False).removesuffix("}").rstrip("\n")
+    seal = SEAL if content else SEAL.removeprefix(",")
+    write_text(path, f'{body}{seal}{hashlib.sha256(body.encode()).hexdigest()}"\n}}\n')
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Content of a result that `write_json` has written, checked, without its seal.
+
+    What an earlier version or a person wrote has no seal, and is read as it is.
+
+    Raises:
+        ResultError: missing, no JSON object, or changed since it was written; with the way out.
+    """
+    try:
+        text = path.read_bytes().decode()
+        content = json.loads(text)
+    except FileNotFoundError:
+        raise ResultError(f"{path} does not exist. {remade(path)}") from None
+    except (ValueError, RecursionError):
+        raise ResultError(damaged(path, "it is no JSON text")) from None
+    if not isinstance(content, dict):
+        raise ResultError(damaged(path, "it is no JSON object"))
+    if "checksum" in content or SEALED.search(text):
+        seal = SEAL if len(content) > 1 else SEAL.removeprefix(",")
+        body, _, tail = text.rpartition(seal)
+        if tail != hashlib.sha256(body.encode()).hexdigest() + '"\n}\n':
+            raise ResultError(damaged(path, "it does not match its checksum"))
+        del content["checksum"]
+    return content
+
+
+def damaged(path: Path, what: str, result: Path | None = None) -> str:
+    """The message about a result that is not as it was written; `result` is what to ask for, if it is another name."""
+    return f"{path} is damaged: {what}. {remade(result or path)}"
+
+
+def remade(path: Path) -> str:
+    """How a result of the workflow is made again."""
+    return (
+        f"Copy it again, or make it again: snakemake --force {shlex.quote(str(path))} "
+        "(with the run's --configfile, where it has one)"
+    )
 
 
 def write_gzip(path: Path, text: str) -> None:

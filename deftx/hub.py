@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from deftx.errors import SourceError
+from deftx.files import FORBIDDEN, FULL
 
 PATIENCE = 10  # seconds for the hub to answer at all
 
@@ -86,7 +87,7 @@ def reason(error: BaseException) -> str | None:
 
     Looks at the causes of the error, too: transformers wraps what the hub's library raises.
     """
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     for one in _causes(error):
         if isinstance(one, errors.GatedRepoError):
@@ -104,6 +105,11 @@ def reason(error: BaseException) -> str | None:
             return "the repository has no such file. Check its path"
         if isinstance(one, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
             return UNREACHABLE
+        if isinstance(one, OSError) and (one.errno in FULL or (one.filename and one.errno in FORBIDDEN)):
+            place = one.filename or constants.HF_HUB_CACHE
+            return (
+                f"its cache cannot be written ({place}: {one.strerror}). Make room, or set HF_HOME to your own folder"
+            )
     return None
 
 

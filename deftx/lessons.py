@@ -34,7 +34,7 @@ class Text:
         Raises:
             CorpusError: the text is shorter than one block.
         """
-        tokenizer = base_model.load_tokenizer(description.location, description.revision)
+        tokenizer = base_model.tokenizer(description)
         train, valid = (cached(tokenizer, p, self.recipe.block, self.recipe.packed) for p in (self.train, self.valid))
         return MaskedLM(tokenizer, train, valid, self.recipe.mask_probability, self.recipe.replacement)
 
@@ -66,7 +66,7 @@ class Rows:
         rows = load_rows(self.train), load_rows(self.valid)
         for some, path in zip(rows, (self.train, self.valid), strict=True):
             check_labels(some, self.labels, path)
-        tokenizer = base_model.load_tokenizer(description.location, description.revision)
+        tokenizer = base_model.tokenizer(description)
         return Classification(tokenizer, *rows, self.labels, self.recipe.max_length)
 
     def model(self, description: base_model.Description, seed: int) -> Any:

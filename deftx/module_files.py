@@ -81,7 +81,7 @@ def save(stored: Stored[Any], path: Path) -> None:
     """Write a module; the same content always gives the same bytes.
 
     Raises:
-        VectorError: a value is not finite, or the file cannot be written.
+        VectorError: a value is not finite.
     """
     tensors = {f"{group}.{n}": np.ascontiguousarray(t, np.float32) for group, n, t in _named(stored)}
     for name, tensor in tensors.items():

@@ -1,23 +1,23 @@
 """Pretraining a tiny encoder on some of the testbed's languages, so that the others are truly unseen."""
 
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from deftx.files import publish
 from deftx.loop import fit
 from deftx.objectives import MaskedLM
 from deftx.optim import AllEntries
 from deftx.provenance import threads
 from deftx.settings import Pretraining, Training
-from deftx.sources import read_text
-from deftx.tokens import examples
+from deftx.tokens import examples, lines_of
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 
@@ -35,7 +35,8 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
     torch.set_num_threads(threads())
     tokenizer = word_tokenizer(pieces)
     shown, held_out = (
-        examples(tokenizer, lines_of(paths), settings.block, settings.packed) for paths in (train, valid)
+        examples(tokenizer, chain.from_iterable(map(lines_of, paths)), settings.block, settings.packed)
+        for paths in (train, valid)
     )
     objective = MaskedLM(tokenizer, shown, held_out, settings.mask_probability)
     torch.manual_seed(settings.seed)
@@ -60,23 +61,10 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
         model, entries, objective, settings.phase, settings.seed, recipe, checkpoint=out.with_suffix(".checkpoint")
     )
     print(f"held-out masked-LM loss: {record.history}", file=sys.stderr)
-    _publish(model, tokenizer, out)
+    with publish(out) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
     out.with_suffix(".checkpoint").unlink(missing_ok=True)
-
-
-def lines_of(paths: Sequence[Path]) -> Iterator[str]:
-    """Lines of several corpora, one after the other."""
-    return (line for path in paths for line in read_text(path).splitlines())
-
-
-def _publish(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", out: Path) -> None:
-    """Store the model under a temporary name and rename the folder when it is whole."""
-    temporary = out.with_name(f".{out.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.replace(out)
 
 
 def word_tokenizer(pieces: Sequence[str]) -> "PreTrainedTokenizerFast":

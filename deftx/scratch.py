@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -9,6 +10,8 @@ from types import TracebackType
 import numpy as np
 import torch
 from torch import Tensor
+
+from deftx.files import writing
 
 
 class Scratch(MutableMapping[str, Tensor]):
@@ -18,8 +21,10 @@ class Scratch(MutableMapping[str, Tensor]):
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = TemporaryFile(dir=folder, prefix=".scratch-")  # noqa: SIM115
+        self._place = folder / ".scratch"
+        with writing(self._place):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = TemporaryFile(dir=folder, prefix=".scratch-")  # noqa: SIM115
         self._places: dict[str, tuple[int, torch.Size]] = {}
 
     def __enter__(self) -> "Scratch":
@@ -28,11 +33,14 @@ class Scratch(MutableMapping[str, Tensor]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # of a full disk, which has been told
+            self._file.close()
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
         self._places[name] = self._file.seek(0, os.SEEK_END), tensor.shape
-        self._file.write(tensor.detach().float().contiguous().numpy().data)
+        with writing(self._place):
+            self._file.write(tensor.detach().float().contiguous().numpy().data)
+            self._file.flush()
 
     def __getitem__(self, name: str) -> Tensor:
         place, shape = self._places[name]

@@ -1,6 +1,5 @@
 """Tables: scores by language and method, with spread over seeds, intervals, tests, and the published scores beside."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +10,11 @@ import pandas as pd
 
 from deftx import beside, comparisons, statistics
 from deftx.comparisons import MEAN, Comparison
-from deftx.errors import DatasetError
-from deftx.files import write_text
+from deftx.errors import DatasetError, ResultError
+from deftx.files import damaged, read_json, remade, write_text
 from deftx.signatures import pooled
+from deftx.sources import sha256_of
+from deftx.table_files import read_cells
 from deftx.table_plan import Plan, TaskPlan
 from deftx.table_text import LACKING, latex, markdown
 
@@ -35,13 +36,14 @@ def build(results: Path, plan: Plan, out: Path) -> None:
 
     Raises:
         DatasetError: predictions of one test set do not belong to the same items, or were scored by another metric.
+        ResultError: a score, predictions or a training record is missing or damaged.
     """
     scores, seeds, gains, compared, published = [], [], [], [], []
     texts = {}
     for name, task in plan.tasks.items():
         items: dict[str, tuple[Path, pd.DataFrame]] = {}
-        predictions = {method: _predictions(results, method, name, task, plan.seeds, items) for method in plan.methods}
         signatures = {method: _signatures(results, method, name, task, plan.seeds) for method in plan.methods}
+        predictions = {method: _predictions(results, method, name, task, plan.seeds, items) for method in plan.methods}
         pairs = {pair: _compared(predictions, *pair, task) for pair in
                  comparisons.pairs(list(plan.methods), plan.reference, plan.proposed)}  # fmt: skip
         of_task = _scores(name, task, predictions, signatures, pairs, plan)
@@ -87,11 +89,13 @@ def _predictions(
     trials = {}
     for language in task.scored:
         files = [results / "predictions" / method / name / language / f"seed{seed}.csv" for seed in seeds]
-        frames = [pd.read_csv(f, usecols=["id", "label", "predicted"], dtype=str, na_filter=False) for f in files]
+        frames = [read_cells(file, ["id", "label", "predicted"]) for file in files]
         first, expected = items.setdefault(language, (files[0], frames[0]))
         for file, frame in zip(files, frames, strict=True):
             if not frame[["id", "label"]].equals(expected[["id", "label"]]):
                 raise DatasetError(f"{file} is about other items than {first}; evaluate both again")
+            for label in {*frame["label"], *frame["predicted"]} - code.keys():
+                raise ResultError(damaged(file, f"{label!r} is no label of {name}"))
         rows = np.stack([_coded(frame["predicted"], code) for frame in frames])
         trials[language] = statistics.Trial(_coded(frames[0]["label"], code), rows, rows[:0])
     return trials
@@ -102,12 +106,18 @@ def _coded(labels: "pd.Series[str]", code: dict[str, int]) -> statistics.Labels:
 
 
 def _signatures(results: Path, method: str, name: str, task: TaskPlan, seeds: Sequence[int]) -> dict[str, list[str]]:
-    """Signatures of the scores by language, one for each seed."""
+    """Signatures of the scores by language, one for each seed; their predictions are checked to be those scored."""
     found: dict[str, list[str]] = {}
     for language in task.scored:
         for seed in seeds:
             path = results / "scores" / method / name / language / f"seed{seed}.json"
-            signature = json.loads(path.read_text()).get("signature", "none|")
+            content = read_json(path)
+            predictions = results / "predictions" / method / name / language / f"seed{seed}.csv"
+            if not predictions.is_file():
+                raise ResultError(f"{predictions} does not exist. {remade(predictions)}")
+            if content.get("predictions", digest := sha256_of(predictions)) != digest:
+                raise ResultError(damaged(predictions, "it does not match the checksum in its score file"))
+            signature = content.get("signature", "none|")
             if signature.partition("|")[0] != task.metric:
                 raise DatasetError(
                     f"{path} has no signature, or one of another metric than {task.metric}; evaluate it again"
@@ -246,7 +256,7 @@ def _training(results: Path, vectors: Sequence[str]) -> pd.DataFrame:
     """One row per trained delta or SFT: steps, tokens seen, and the first held-out measure before and after."""
     rows = []
     for vector in vectors:
-        record = json.loads((results / f"{vector}.json").read_text())
+        record = read_json(results / f"{vector}.json")
         history = record["history"]
         measure = next((key for key in history[0] if key != "step"), None)
         rows.append(

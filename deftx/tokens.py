@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deftx.files import publish
+from deftx.errors import CorpusError, SourceError
+from deftx.files import damaged, publish, write_text
 from deftx.sources import read_text, sha256_of
 
 BATCH = 1000  # lines tokenised together
@@ -63,23 +64,52 @@ class Mapped:
         return torch.from_numpy(self._dataset[list(numbers)]["pieces"])
 
 
+def lines_of(corpus: Path) -> list[str]:
+    """Lines of a corpus file, gzipped or not; gzip notices every change of its content, where it is still gzip.
+
+    Raises:
+        CorpusError: it is damaged.
+    """
+    if corpus.suffix != ".gz":
+        return read_text(corpus).splitlines()
+    with corpus.open("rb") as stream:
+        if stream.read(2) != b"\x1f\x8b":
+            raise CorpusError(damaged(corpus, "it is no gzip file"))
+    try:
+        return read_text(corpus).splitlines()
+    except SourceError:
+        raise CorpusError(damaged(corpus, "it does not match its checksum, or is cut short")) from None
+
+
 def cached(tokenizer: Any, corpus: Path, length: int, packed: bool) -> Tensor | Mapped:
     """Tokenised text of a corpus file; tokenised only if it never was. Where nothing can be written, it is not kept.
 
     The file's name holds hashes of the corpus, of the tokenizer and of the cut, so none is ever taken for another; it
-    is written under a temporary name, so trainings that begin together do not meet. Those of an earlier text go.
+    is written under a temporary name, so trainings that begin together do not meet. Its own SHA-256 lies beside it:
+    one that does not match is made again. Those of an earlier text go.
     """
     text = sha256_of(corpus)[:16]
     cut = hashlib.sha256(f"{_identity(tokenizer)} {length} {packed}".encode()).hexdigest()[:16]
     place = corpus.with_name(f".{corpus.name}.{text}.{cut}.arrow")
-    if not place.is_file():
+    if not _is_whole(place):
+        lines = lines_of(corpus)
         if not os.access(corpus.parent, os.W_OK):
-            return examples(tokenizer, read_text(corpus).splitlines(), length, packed)
-        for old in corpus.parent.glob(f".{corpus.name}.*.arrow"):
+            return examples(tokenizer, lines, length, packed)
+        for old in corpus.parent.glob(f".{corpus.name}.*.arrow*"):
             if text not in old.name:
                 old.unlink(missing_ok=True)
-        _write(tokenised(tokenizer, read_text(corpus).splitlines(), length, packed), length, place)
+        _write(tokenised(tokenizer, lines, length, packed), length, place)
     return Mapped(place, length)
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether an Arrow file is there, and as it was written."""
+    witness = _witness(place)
+    return place.is_file() and witness.is_file() and witness.read_bytes() == sha256_of(place).encode()
+
+
+def _witness(place: Path) -> Path:
+    return place.with_name(f"{place.name}.sha256")
 
 
 def _identity(tokenizer: Any) -> str:
@@ -97,6 +127,7 @@ def _write(examples: Iterable[Sequence[int]], length: int, place: Path) -> None:
         for example in examples:
             writer.write({"pieces": example})
         writer.finalize()
+        write_text(_witness(place), sha256_of(temporary))
 
 
 def pieces_in(examples: "Tensor | Mapped") -> Tensor:

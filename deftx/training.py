@@ -153,6 +153,6 @@ def _check_room(job: Job, entries: Entries) -> None:
     free = shutil.disk_usage(job.out.parent).free
     if free < needed:
         raise DeltaError(
-            f"{job.out.parent}: training needs {needed / 1e9:.2f} GB of disk (result and checkpoints), and "
+            f"{job.out}: training needs {needed / 1e9:.2f} GB of disk (result and checkpoints), and "
             f"{free / 1e9:.2f} GB are free. Make room, or move results/ to a larger disk"
         )

@@ -13,7 +13,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
 import deftx
-from deftx import fetching, published, reading
+from deftx import fetching, files, published, reading
 from deftx.config import Experiment
 from deftx.datasets import files_of
 from deftx.settings import File
@@ -117,6 +117,19 @@ def check_mirror() -> None:
 
 if PINNED and workflow.is_main_process:  # jobs elsewhere read these rules, too, but fetch nothing
     check_mirror()
+
+
+def check_folders(*folders: str) -> None:
+    """Say at once, not by a traceback of Snakemake's, that nothing can be written where it has to be."""
+    try:
+        for folder in folders:
+            files.require_writable(Path(folder))
+    except DeftxError as error:
+        raise WorkflowError(str(error)) from None
+
+
+if workflow.is_main_process:  # whatever is asked of it, Snakemake keeps its records there
+    check_folders(".snakemake")
 
 
 # For questions that every job asks: languages of each dataset, as sets.

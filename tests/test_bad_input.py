@@ -230,7 +230,10 @@ def test_tables_without_predictions(tmp_path: Path) -> None:
     message = refused(
         "tables", tmp_path, "--plan", as_json(results.plan(("a", "b"), [0])), "--out", tmp_path / "tables"
     )
-    assert "predictions/task-sft/mood/a/seed0.csv: No such file" in message
+    assert (
+        "scores/task-sft/mood/a/seed0.json does not exist. Copy it again, or make it again: snakemake --force"
+        in message
+    )
     assert files(tmp_path) == []
 
 

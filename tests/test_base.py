@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from deftx import base
-from deftx.errors import BaseModelError
+from deftx.errors import BaseModelError, DeftxError
+from deftx.files import read_json
 
 
 def test_the_hash_is_that_of_the_weights(pico_bert: Path, tmp_path: Path) -> None:
@@ -46,9 +47,11 @@ def test_an_environment_variable_goes_before_the_name(monkeypatch: pytest.Monkey
 
 def test_other_weights_than_described_are_refused(pico_bert: Path, pico_xlmr: Path, tmp_path: Path) -> None:
     shutil.copytree(pico_bert.parent / "base", tmp_path / "base")
-    content = json.loads(pico_bert.read_text()) | {"hash": "0" * 64}
+    content = read_json(pico_bert) | {"hash": "0" * 64, "tokenizer": "0" * 64}
     (tmp_path / "base.json").write_text(json.dumps(content))
     description = base.read(tmp_path / "base.json")
+    with pytest.raises(BaseModelError, match="does not hold the tokenizer"):
+        base.tokenizer(description)
     with pytest.raises(BaseModelError, match="does not hold the weights"):
         base.masked_lm(description, untied=True, seed=0)
     with pytest.raises(BaseModelError, match="does not hold the weights"):
@@ -58,7 +61,7 @@ def test_other_weights_than_described_are_refused(pico_bert: Path, pico_xlmr: Pa
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": null, "more": 1}'])
 def test_what_is_no_description_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "base.json").write_text(content)
-    with pytest.raises(BaseModelError, match="not a description of a base model"):
+    with pytest.raises(DeftxError, match=r"base\.json is (not a description of a base model|damaged: it is no JSON)"):
         base.read(tmp_path / "base.json")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from deftx import algebra, composition, conflicts, sft
 from deftx.base import Description
-from deftx.errors import VectorError
+from deftx.errors import DeftxError, VectorError
 from deftx.settings import Conflicts
 
 BASE = Description("pico", None, vectors.BASE, "t" * 64, vectors.SHAPES)
@@ -164,7 +164,7 @@ def test_a_weight_that_is_no_number_is_refused(tmp_path: Path, weight: float) ->
 )  # fmt: skip
 def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.json").write_text(content)
-    with pytest.raises(VectorError, match="not the recipe"):
+    with pytest.raises(DeftxError, match=r"recipe\.json is (not the recipe|damaged: it is no JSON)"):
         composition.read(tmp_path / "recipe.json")
 
 

@@ -42,13 +42,17 @@ def export(recipe: Recipe, base: Base, out: Out) -> None:
     """Store a composed model as an ordinary checkpoint that transformers can load."""
     from deftx import base as base_model
     from deftx import composition, evaluation
+    from deftx.files import publish
 
     description = base_model.read(base)
     composed = composition.read(recipe)
     composition.require_merging([module for module, _ in composition.load_terms(composed, description)])
-    model = evaluation.build(composed, description)
-    model.save_pretrained(out)
-    base_model.load_tokenizer(description.location, description.revision).save_pretrained(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is there, and not empty: name another folder, or remove it")
+    model, tokenizer = evaluation.build(composed, description), base_model.tokenizer(description)
+    with publish(out) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
 
 
 def convert(

@@ -1,0 +1,233 @@
+"""A corrupted result is noticed where it is loaded, by its name and the command that makes it again; no score is wrong.
+
+Damage is what a disk, a network or a full quota does: a file is cut short, or a bit of it is another.
+"""
+
+import random
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import refused
+from project import PICO, Project
+from test_runs import digests, failed
+
+from deftx import base, composition, datasets, sft, tables, tokens
+from deftx.errors import DeftxError
+from deftx.table_plan import TaskPlan
+
+FLIPS = 60
+TASK = TaskPlan(
+    labels=PICO["tasks"]["sentiment"]["labels"], source="sumi", targets=["nolo"], scored=["nolo"], metric="macro_f1"
+)
+
+
+def delta(path: Path) -> Any:
+    """A delta as a selection reads it."""
+    with sft.open_delta(path) as file:
+        return [(name, file.read(name).tobytes()) for name in file.names]
+
+
+def vector(path: Path) -> Any:
+    """A vector whole, as text: arrays compare entry by entry."""
+    loaded = sft.load(path)
+    parts = (loaded.positions, loaded.values, loaded.dense, loaded.head)
+    return loaded.metadata, [{name: array.tobytes() for name, array in part.items()} for part in parts]
+
+
+def described(path: Path) -> Any:
+    """The base model, by any of its files."""
+    folder = path.parent if path.name == "base.json" else path.parent.parent
+    return asdict(base.read(folder / "base.json"))
+
+
+def tabulated(path: Path) -> Any:
+    """Signatures and predictions as tables read them."""
+    results = next(folder.parent for folder in path.parents if folder.name in ("scores", "predictions"))
+    signatures = tables._signatures(results, "lt-sft", "sentiment", TASK, [0])
+    trials = tables._predictions(results, "lt-sft", "sentiment", TASK, [0], {})
+    return signatures, [[part.tolist() for part in (t.gold, t.ours)] for t in trials.values()]
+
+
+def recorded(path: Path) -> Any:
+    results = next(folder.parent for folder in path.parents if folder.name == "deltas")
+    return tables._training(results, [str(path.relative_to(results).with_suffix(""))]).to_csv()
+
+
+LOADED: dict[str, Callable[[Path], Any]] = {
+    "base.json": described,
+    "base/config.json": described,
+    "base/model.safetensors": described,
+    "base/tokenizer.json": described,
+    "corpora/nolo/train.txt.gz": tokens.lines_of,
+    "datasets/reviews/sumi/train.csv": datasets.load,
+    "datasets/trial/nolo/test.csv": datasets.load,
+    "deltas/language/nolo/seed0.safetensors": delta,
+    "deltas/language/nolo/seed0.json": recorded,
+    "masks/language/deft-x/nolo/seed0.safetensors": vector,
+    "sfts/task/lt-sft/sentiment/base/seed0.safetensors": vector,
+    "composed/lt-sft/sentiment/nolo/seed0.json": composition.read,
+    "predictions/lt-sft/sentiment/nolo/seed0.csv": tabulated,
+    "scores/lt-sft/sentiment/nolo/seed0.json": tabulated,
+}
+"""Each kind of result, and how the stage after it loads it."""
+
+
+def damages(content: bytes) -> Iterator[bytes]:
+    """The file without content, cut short, and with one bit flipped."""
+    chance = random.Random(len(content))
+    yield b""
+    yield from (content[:length] for length in (1, len(content) // 2, len(content) - 1))
+    for place in (0, len(content) - 1, *chance.sample(range(len(content)), min(FLIPS, len(content)))):
+        changed = bytearray(content)
+        changed[place] ^= 1 << chance.randrange(8)
+        yield bytes(changed)
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_a_damaged_result_is_noticed_by_name(finished: Project, tmp_path: Path, name: str) -> None:
+    """Or else nothing that is read of it has changed, as where a bit of gzip's header is another."""
+    results = tmp_path / "results"
+    shutil.copytree(finished.results, results)
+    path = results / name
+    good, load = path.read_bytes(), LOADED[name]
+    expected = load(path)
+    noticed = 0
+    for content in damages(good):
+        path.write_bytes(content)
+        try:
+            assert load(path) == expected
+        except DeftxError as error:
+            noticed += 1
+            made_again = results / "base.json" if name.startswith("base/") else path
+            assert str(path) in str(error) and f"snakemake --force {made_again} " in str(error)
+    assert noticed > FLIPS * 0.8
+    path.write_bytes(good)
+    assert load(path) == expected
+
+
+def test_every_byte_of_a_recipe(finished: Project, tmp_path: Path) -> None:
+    """Weights stand in it, and a model would be composed of others."""
+    good = (finished.results / "composed/lt-sft/sentiment/nolo/seed0.json").read_bytes()
+    path, chance = tmp_path / "recipe.json", random.Random(0)
+    for place in range(len(good)):
+        changed = bytearray(good)
+        changed[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(changed)
+        with pytest.raises(DeftxError, match=r"recipe\.json is damaged"):
+            composition.read(path)
+
+
+def test_results_of_an_earlier_version_are_read(finished: Project, tmp_path: Path) -> None:
+    """They state no checksum: JSON files none of themselves, scores none of predictions, nothing one of a dataset."""
+    results = tmp_path / "results"
+    shutil.copytree(finished.results, results)
+    names = ("base.json", *(name for name in LOADED if name.startswith(("composed", "predictions", "datasets"))))
+    expected = {name: LOADED[name](results / name) for name in names}
+    expected["base.json"]["files"] = {}
+    for path in results.rglob("*.json"):
+        text = path.read_text()
+        text = re.sub(r',\n  "checksum": "\w*"(?=\n}\n\Z)', "", text)
+        text = re.sub(r',\n  "(predictions|sha256)": "\w{64}"(?=[,\n])', "", text)
+        path.write_text(re.sub(r',\n  "files": \{[^}]*\}', "", text))
+    assert {name: LOADED[name](results / name) for name in names} == expected
+
+
+def test_predictions_that_are_no_table_or_of_other_labels(finished: Project, tmp_path: Path) -> None:
+    """Also where no score vouches for them: of an earlier version, or by hand."""
+    results = tmp_path / "results"
+    shutil.copytree(finished.results, results)
+    score = results / "scores/lt-sft/sentiment/nolo/seed0.json"
+    score.write_text(re.sub(r',\n  "(predictions|checksum)": "\w{64}"', "", score.read_text()))
+    path = results / "predictions/lt-sft/sentiment/nolo/seed0.csv"
+    good = path.read_text()
+    for content in ("", "id,label\n", good.replace(",neutral,", ",neutrel,", 1), good.replace(",", '"', 1)):
+        path.write_text(content)
+        with pytest.raises(DeftxError, match=r"seed0\.csv is damaged: .* snakemake --force"):
+            tabulated(path)
+
+
+def test_a_damaged_cache_is_made_again(finished: Project, tmp_path: Path) -> None:
+    """Tokenised text, which nobody asks for by name."""
+    folder = tmp_path / "nolo"
+    shutil.copytree(finished.results / "corpora/nolo", folder)
+    tokenizer = base.tokenizer(base.read(finished.results / "base.json"))
+    corpus = folder / "train.txt.gz"
+
+    def read() -> list[list[int]]:
+        examples = tokens.cached(tokenizer, corpus, 16, True)
+        return examples[list(range(len(examples)))].tolist()
+
+    expected = read()
+    [place] = folder.glob(".train.txt.gz.*.arrow")
+    good = place.read_bytes()
+    for content in (b"", good[:-9], good.replace(b"\1", b"\2", 1)):
+        place.write_bytes(content)
+        assert read() == expected
+        assert place.read_bytes() == good
+    place.with_name(f"{place.name}.sha256").unlink()  # as an earlier version left it
+    assert read() == expected
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    from deftx import checkpoints
+
+    path, held = tmp_path / "checkpoint", {"w": torch.arange(6.0).view(2, 3).bfloat16(), "n": torch.tensor(3)}
+    checkpoints.save(path, held, {"step": 2, "best": None})
+    good = path.read_bytes()
+    loaded = checkpoints.load(path)
+    assert loaded and loaded[1] == {"step": 2, "best": None}
+    assert all(torch.equal(loaded[0][name], tensor) for name, tensor in held.items())
+    for content in damages(good):
+        path.write_bytes(content)
+        found = checkpoints.load(path)
+        assert found is None or (found[1] == loaded[1] and all(torch.equal(found[0][n], held[n]) for n in held))
+    path.write_bytes(good[:-1])
+    capsys.readouterr()
+    assert checkpoints.load(path) is None
+    assert f"{path} is damaged, so training begins anew" in capsys.readouterr().err
+
+
+def test_the_command_in_the_message_repairs_a_run(project: Project) -> None:
+    """A flipped bit that only a later stage meets: with the time of the file as it was, as a disk would leave it."""
+    before = digests(project)
+    mask, test_set = "masks/language/lt-sft/nolo/seed0.safetensors", "datasets/trial/suma/test.csv"
+    for name in (mask, test_set):
+        path = project.results / name
+        content, at = bytearray(path.read_bytes()), path.stat()
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        import os
+
+        os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
+    targets = [
+        f"results/pico/{name}/seed0.json" for name in ("sfts/language/lt-sft/nolo", "scores/task-sft/sentiment/suma")
+    ]
+    for target in targets:
+        (project.folder / target).unlink()
+    output = failed(project, "--retries", "0", *targets)
+    for name in (mask, test_set):
+        message = re.search(
+            rf"error: (\S*{re.escape(name)}) is damaged: .* make it again: (snakemake .*?) \(with", output
+        )
+        assert message, output
+        program, *arguments = shlex.split(message[2])
+        assert program == "snakemake"
+        project.run(*arguments)
+    project.run(*targets)
+    assert digests(project) == before
+
+
+def test_the_command_line_says_it_once(finished: Project, tmp_path: Path) -> None:
+    broken = tmp_path / "mask"
+    broken.write_bytes((finished.results / "masks/language/lt-sft/nolo/seed0.safetensors").read_bytes()[:-1])
+    message = refused("compose", broken, "--base", finished.results / "base.json", "--out", tmp_path / "recipe.json")
+    assert message.startswith(f"{broken} is damaged: it is cut short, or longer than it was. Copy it again")
+    assert not (tmp_path / "recipe.json").exists()

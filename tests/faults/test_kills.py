@@ -1,0 +1,68 @@
+"""Runs that are killed: whatever was under way is made again, and the end is that of an undisturbed run."""
+
+import os
+import random
+import shutil
+import signal
+import time
+
+from project import Project
+from test_runs import digests
+
+KILLS = 10
+SEED = 20261
+
+
+def killed(project: Project, chance: random.Random) -> bool:
+    """Start a run and kill all of it at a random moment after a random number of jobs; False if it ended before."""
+    logs = project.results / "logs"
+    shutil.rmtree(logs, ignore_errors=True)  # a job begins with its log
+    jobs, seconds = chance.randrange(5), chance.uniform(0, 1)
+    with project.started() as process:
+        while sum(path.is_file() for path in logs.rglob("*.log")) < jobs:
+            if process.poll() is not None:
+                return False
+            time.sleep(0.02)
+        time.sleep(seconds)
+        ended = process.poll() is not None
+        if not ended:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    return not ended
+
+
+def test_ten_kills_at_random_moments(finished: Project, project: Project) -> None:
+    """From finished data, base and language deltas on; trainings save their state after every step."""
+    saving = "CHECKPOINT_SECONDS = 120.0", "CHECKPOINT_SECONDS = -1.0"
+    project.edit("deftx/loop.py", *saving)
+    project.run("--touch")
+    for name in ("deltas/task", "masks", "sfts", "composed", "predictions", "scores", "tables", "figures"):
+        shutil.rmtree(project.results / name)
+    chance = random.Random(SEED)
+    for _ in range(KILLS):
+        assert killed(project, chance), "the run ended before it was killed ten times"
+        project.run("--unlock")  # Snakemake asks for it
+    project.run()
+    assert digests(project) == digests(finished)
+    assert not [path for path in project.results.rglob(".*") if path.suffix in (".part", ".checkpoint")]
+    assert project.planned() == set()
+
+
+def test_what_killed_processes_left_is_swept(project: Project) -> None:
+    """Of this machine; another's may be at work on the same file."""
+    from deftx.files import write_text
+
+    place, machine = project.results / "new.txt", os.uname().nodename
+    mine = [place.with_name(f".new.txt.{machine}.{number}.part") for number in (2**30, 2**30 + 1)]
+    others = [
+        place.with_name(name)
+        for name in (
+            f".new.txt.{machine}.{os.getppid()}.part",
+            ".new.txt.elsewhere.1.part",
+            f".a.new.txt.{machine}.7.part",
+        )
+    ]
+    for path in (*mine, *others):
+        path.write_text("half")
+    write_text(place, "whole")
+    assert not any(path.exists() for path in mine) and all(path.exists() for path in others)
