@@ -56,8 +56,8 @@ def _say(message: str) -> None:
     try:
         print(message, file=sys.stderr, flush=True)
     except OSError:
-        os.dup2(1, 2)
-        print(message, file=sys.stderr, flush=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # for what may still be in the buffer
+        print(message, flush=True)
 
 
 def _version(wanted: bool) -> None:

@@ -1,6 +1,5 @@
 """Masks: exactly k entries, those a full sort would take."""
 
-import json
 from math import prod
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deftx import sft
+from deftx import files, sft
 from deftx.errors import DeltaError, VectorError
 from deftx.layout import Layout
 from deftx.masks import build, largest, select
@@ -154,7 +153,7 @@ def test_build_leaves_a_mask_and_a_report(tmp_path: Path) -> None:
     assert mask.metadata.selection == {"rank": {"uniform": 2}, "keep": 0.05, "embeddings": True, "k": 60}
     assert mask.entries == 60
     assert not (mask.values or mask.dense or mask.head)
-    report = json.loads((tmp_path / "report").read_text())
+    report = files.read_json(tmp_path / "report")
     assert sum(seen["chosen"] for seen in report.values()) == 60
     assert [len(report[name]["singular_values"]) for name in vectors.SHAPES] == [4, 0, 20]
     assert report["layer.weight"]["rank"] == 2

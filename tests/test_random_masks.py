@@ -1,6 +1,5 @@
 """Random masks: exactly k entries, any as likely as another, the same ones each time."""
 
-import json
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -13,7 +12,7 @@ from command import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deftx import random_masks, sft
+from deftx import files, random_masks, sft
 from deftx.masks import largest
 from deftx.random_masks import Noise
 
@@ -32,7 +31,7 @@ def test_exactly_k_entries_are_drawn(tmp_path: Path, k: int | float, count: int)
     mask = drawn(tmp_path, k)
     assert (mask.metadata.kind, mask.entries) == ("mask", count)
     assert mask.metadata.selection == {"select": "random", "k": count}
-    report = json.loads((tmp_path / "report").read_text())
+    report = files.read_json(tmp_path / "report")
     assert {name: seen["chosen"] for name, seen in report.items()} == {n: len(p) for n, p in mask.positions.items()}
 
 
