@@ -67,43 +67,80 @@ def small(content: dict[str, Any]) -> None:
     content["methods"] = {name: content["methods"][name] for name in ("lt-sft", "deft-x")}
 
 
-def test_a_cluster_gives_the_bytes_of_a_local_run(local: Project, tmp_path: Path) -> None:
+Run = tuple[Project, "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def runs(local: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
+    """Three runs at once, since most of the time each waits: for its queue, for a time limit, for Snakemake to look."""
+    folder = tmp_path_factory.mktemp("runs")
+    begun = {"limited": limited(local, folder), "hungry": hungry(local, folder), "whole": whole(local, folder)}
+    yield begun
+    for _, process in begun.values():
+        if process.poll() is None:
+            projects.kill_when(process, lambda: True)
+
+
+def whole(local: Project, folder: Path) -> Run:
+    """The experiment to its tables."""
+    project = projects.create(folder / "whole", local.commands)
+    project.configure(small)
+    return project, project.started("tables", *PROFILE, *STATUS_EVERY, "8")
+
+
+def limited(local: Project, folder: Path) -> Run:
+    """A training that takes longer than it may in its first attempt."""
+    _, there = long_training(local, folder)
+    limits = ("full_language:runtime=attempt*attempt", "full_language:slurm_extra='--signal=TERM@1'")
+    return there, there.started(*WANTED, *PROFILE, *STATUS_EVERY, "15", "--set-resources", *limits)
+
+
+def hungry(local: Project, folder: Path) -> Run:
+    """A training that needs more memory than it gets in its first attempt."""
+    project = replace(local.copy(folder / "hungry"), commands=None)
+    (project.results / DELTA).unlink()
+    limits = ("full_language:mem_mb=attempt*attempt*300",)
+    return project, project.started(*WANTED, *PROFILE, *STATUS_EVERY, "10", "--set-resources", *limits)
+
+
+def end_of(process: "subprocess.Popen[str]") -> str:
+    """What a run has printed when it is done, with success."""
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output
+
+
+def test_a_training_that_meets_its_time_limit_goes_on_in_the_next_attempt(runs: dict[str, Run]) -> None:
+    there, process = runs["limited"]
+    wait(lambda: "stopped by SIGTERM after step" in log_of(there), process)
+    (there.folder / "slow").unlink()
+    output = end_of(process)
+    assert "which is saved" in output and "Trying to restart job" in output
+    assert "continues from step" in log_of(there)
+    assert delta(there) == delta(replace(there, folder=there.folder.with_name("here")))
+
+
+def test_a_job_that_needs_more_memory_gets_it(local: Project, runs: dict[str, Run]) -> None:
+    project, process = runs["hungry"]
+    assert end_of(process).count("Trying to restart job") == 1
+    logs = [path.read_text() for path in (project.folder / ".snakemake/slurm_logs").rglob("*.log")]
+    assert any("exceeded memory limit" in log for log in logs)  # kept, as the job failed
+    assert delta(project) == delta(local)
+
+
+def test_a_cluster_gives_the_bytes_of_a_local_run(local: Project, runs: dict[str, Run], tmp_path: Path) -> None:
     local = local.copy(tmp_path / "local")
     local.run("tables")
-    project = projects.create(tmp_path / "project", local.commands)
-    project.configure(small)
-    project.run("tables", *PROFILE, *STATUS_EVERY, "8")
+    project, process = runs["whole"]
+    end_of(process)
     assert files(project.results) == files(local.results)
-    jobs = scontrol("show", "jobs", "--oneliner").splitlines()
+    mine = f"WorkDir={project.folder} "
+    jobs = [line for line in scontrol("show", "jobs", "--oneliner").splitlines() if mine in line]
     asked = {rule: {"gres:gpu:1" in line for line in jobs if f"Comment=rule_{rule}_" in line}
              for rule in ("full_language", "sparse_task", "mask_language", "corpus")}  # fmt: skip
     assert asked == {"full_language": {True}, "sparse_task": {True}, "mask_language": {True}, "corpus": {False}}
     (scores,) = [line for line in jobs if "Comment=rule_score_" in line]  # one job, of two methods
     assert all(part in scores for part in ("gres:gpu:1", "NumCPUs=1", "MinMemoryNode=2000M", "TimeLimit=00:40:00"))
-
-
-def test_a_training_that_meets_its_time_limit_goes_on_in_the_next_attempt(local: Project, tmp_path: Path) -> None:
-    here, there = long_training(local, tmp_path)
-    limits = ("full_language:runtime=attempt*attempt", "full_language:slurm_extra='--signal=TERM@1'")
-    first = there.started(*WANTED, *PROFILE, *STATUS_EVERY, "15", "--set-resources", *limits)
-    wait(lambda: "stopped by SIGTERM after step" in log_of(there), first)
-    (there.folder / "slow").unlink()
-    output, _ = first.communicate()
-    assert first.returncode == 0, output
-    assert "which is saved" in output and "Trying to restart job" in output
-    assert "continues from step" in log_of(there)
-    assert delta(there) == delta(here)
-
-
-def test_a_job_that_needs_more_memory_gets_it(local: Project, tmp_path: Path) -> None:
-    project = replace(local.copy(tmp_path / "project"), commands=None)
-    (project.results / DELTA).unlink()
-    limits = ("full_language:mem_mb=attempt*attempt*300",)
-    output = project.run(*WANTED, *PROFILE, *STATUS_EVERY, "10", "--set-resources", *limits)
-    assert output.count("Trying to restart job") == 1
-    logs = [path.read_text() for path in (project.folder / ".snakemake/slurm_logs").rglob("*.log")]
-    assert any("exceeded memory limit" in log for log in logs)  # kept, as the job failed
-    assert delta(project) == delta(local)
 
 
 def test_nothing_but_unsaved_steps_is_lost(local: Project, tmp_path: Path, slurm: Path) -> None:
