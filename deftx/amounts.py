@@ -1,11 +1,11 @@
 """How much there is to train and to evaluate on: counted where it is there, else estimated from what is known of it."""
 
-import json
 import math
 from pathlib import Path
 
 from deftx.config import Experiment
 from deftx.datasets import files_of
+from deftx.files import read_json
 
 LETTERS_A_TOKEN = 3.0
 """Characters of text a piece stands for: an assumption, in the middle of what unseen and known languages need."""
@@ -25,7 +25,7 @@ def blocks(train: Path, experiment: Experiment, block: int) -> int | None:
     statistics = train.with_name("stats.json")
     corpus = experiment.languages[train.parts[-2]].corpus
     if statistics.is_file():
-        characters = float(json.loads(statistics.read_text())["characters"])
+        characters = float(read_json(statistics)["characters"])
     elif corpus and all(file.size is not None for file in corpus.files):
         characters = sum(
             (file.size or 0) * (UNPACKED if file.path.endswith(".parquet") else 1) for file in corpus.files
@@ -39,7 +39,7 @@ def rows(path: Path, experiment: Experiment, split: str) -> int | None:
     """Rows of a split, by its file's name: counted if it is there, else as published."""
     statistics = path.with_suffix(".json")
     if statistics.is_file():
-        return int(json.loads(statistics.read_text())["rows"])
+        return int(read_json(statistics)["rows"])
     dataset, language = experiment.datasets[path.parts[-3]], path.parts[-2]
     if dataset.layout == "testbed" and experiment.testbed:
         return int(getattr(experiment.testbed, split))

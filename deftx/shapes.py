@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deftx.config import Experiment
+from deftx.files import read_json
 from deftx.settings import Pretraining
 
 ATTENTION = ("self.query", "self.key", "self.value", "output.dense")
@@ -50,10 +51,14 @@ SHAPES = {
 
 
 def shape_of(experiment: Experiment) -> Shape | None:
-    """The base model's shapes, from what is known without loading it; None where nothing is."""
+    """The base model's shapes, from what is known without loading it; None where nothing is.
+
+    Raises:
+        ResultError: base.json is damaged; with the command that makes it again.
+    """
     described = Path(experiment.folder) / "base.json"
     if described.is_file():
-        return shape_of_parameters(json.loads(described.read_text())["shapes"])
+        return shape_of_parameters(read_json(described)["shapes"])
     base = experiment.base
     if base.pretrain:
         return _pretrained(base.pretrain, experiment)

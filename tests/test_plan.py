@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_config import EXPERIMENT, changed
 
+from deftx.amounts import blocks
 from deftx.config import Experiment
+from deftx.errors import ResultError
 from deftx.machines import MACHINES, Machine, hours
 from deftx.plan import disk, job_counts, plan
 from deftx.plan_report import render
@@ -241,6 +243,22 @@ def test_the_size_of_a_model_without_loading_it(tmp_path: Path, monkeypatch: pyt
     described.parent.mkdir(parents=True)
     described.write_text(json.dumps({"shapes": shapes}))
     assert shape_of(experiment()) == Shape(1, 4, 6, 50, 9)
+    described.write_text('{"shapes": {')
+    with pytest.raises(ResultError, match=r"base\.json is damaged: .* snakemake --force"):
+        shape_of(experiment())
+
+
+def test_text_is_counted_where_it_is_there(tmp_path: Path) -> None:
+    """Else by the sizes of its files; what is damaged is neither."""
+    text = tmp_path / "corpora/ace/train.txt.gz"
+    assert blocks(text, experiment(), 100) == 9500  # 3 MB, 3 bytes a piece, 95 % of them for training
+    statistics = text.with_name("stats.json")
+    statistics.parent.mkdir(parents=True)
+    statistics.write_text('{"characters": 6000}')
+    assert blocks(text, experiment(), 100) == 19
+    statistics.write_text('{"characters": ')
+    with pytest.raises(ResultError, match=r"stats\.json is damaged"):
+        blocks(text, experiment(), 100)
 
 
 def test_parameters_of_a_shape_are_those_of_the_model(pico_xlmr: Path) -> None:
