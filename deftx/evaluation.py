@@ -72,17 +72,21 @@ def evaluate(
     predicted = [labels[i] for i in probability.argmax(1)]
     modules = [module for module, _ in composition.load_terms(composed, description)]
     added = [{"sha256": term.sha256, "weight": term.weight} for term in composed.terms]
+    resolved = {} if composed.conflicts == "sum" else {"conflicts": composed.conflicts}
     data = sha256_of(dataset)
-    seed = next(module.metadata.seed for module in modules if module.head)
+    seeds = [module.metadata.seed for module in sorted(modules, key=lambda module: not module.head)]
     software = {name: version for name, version in versions().items() if name in ("deftx", "torch")}
     content = measures([row["label"] for row in rows], predicted, labels) | {
         "base": description.hash,
         "dataset": data,
         "vectors": added,
+        **resolved,
         "entries": [module.entries for module in modules],
         "predictions": sha256_of(predictions),
         "metric": metric,
-        "signature": signature(metric, len(rows), seed, description.hash, data, added, software),
+        "signature": signature(
+            metric, len(rows), seeds, description.hash, data, [*added, *([resolved] if resolved else [])], software
+        ),
     }
     write_json(scores, content)
 

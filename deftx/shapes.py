@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deftx.config import Experiment
+from deftx.errors import BaseModelError
 from deftx.files import read_json
 from deftx.settings import Pretraining
 
+CONFIGURED = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
+"""What config.json calls the fields of a shape."""
 ATTENTION = ("self.query", "self.key", "self.value", "output.dense")
 
 
@@ -55,6 +58,7 @@ def shape_of(experiment: Experiment) -> Shape | None:
 
     Raises:
         ResultError: base.json is damaged; with the command that makes it again.
+        BaseModelError: a local copy's config.json is no JSON object.
     """
     described = Path(experiment.folder) / "base.json"
     if described.is_file():
@@ -64,14 +68,7 @@ def shape_of(experiment: Experiment) -> Shape | None:
         return _pretrained(base.pretrain, experiment)
     local = Path(os.environ.get("DEFTX_BASE") or base.model or "") / "config.json"
     if local.is_file():
-        config = json.loads(local.read_text())
-        return Shape(
-            config["num_hidden_layers"],
-            config["hidden_size"],
-            config["intermediate_size"],
-            config["vocab_size"],
-            config["max_position_embeddings"],
-        )
+        return _configured(local)
     return SHAPES.get(base.model or "")
 
 
@@ -81,6 +78,16 @@ def shape_of_parameters(shapes: dict[str, list[int]]) -> Shape | None:
     places = next((s for n, s in shapes.items() if n.endswith("position_embeddings.weight")), [0])
     inner = [s for n, s in shapes.items() if n.endswith("intermediate.dense.weight")]
     return Shape(len(inner), words[1], inner[0][0], words[0], places[0]) if words and inner else None
+
+
+def _configured(path: Path) -> Shape | None:
+    """The shapes that a config.json states; None for families of models that call them otherwise."""
+    try:
+        config = dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError):
+        raise BaseModelError(f"{path} is no JSON object; copy the model again") from None
+    sizes = [size for size in map(config.get, CONFIGURED) if isinstance(size, int)]
+    return Shape(*sizes) if len(sizes) == len(CONFIGURED) else None
 
 
 def _pretrained(settings: Pretraining, experiment: Experiment) -> Shape:

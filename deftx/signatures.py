@@ -18,22 +18,30 @@ DIGITS = 8
 
 
 def signature(
-    metric: str, n: int, seed: int | None, base: str, data: str, vectors: Sequence[Any], versions: Mapping[str, str]
+    metric: str,
+    n: int,
+    seeds: Sequence[int | None],
+    base: str,
+    data: str,
+    vectors: Sequence[Any],
+    versions: Mapping[str, str],
 ) -> str:
     """The signature of one score.
 
     Args:
         metric: `macro_f1` or `accuracy`.
         n: number of test items.
-        seed: seed of the task vector; None where it is not known (a vector of another tool).
+        seeds: that of the task's module first, then those of the others; None where one is not known (a module of
+            another tool). Equal ones are named once: `0`, or `0+7`.
         base: hash of the base's weights, hexadecimal.
         data: hash of the test set, hexadecimal.
-        vectors: what was added to the base, in order, as JSON: hashes and weights, no paths.
+        vectors: what was added to the base, in order and how, as JSON: hashes and weights, no paths; then the rule
+            for conflicts, where it is not the plain sum.
         versions: packages and their versions.
     """
     fields = {
         "n": n,
-        "seed": "unknown" if seed is None else seed,
+        "seed": "+".join(dict.fromkeys("unknown" if seed is None else str(seed) for seed in seeds)),
         "base": base[:DIGITS],
         "data": data[:DIGITS],
         "vectors": _digest(json.dumps(vectors, sort_keys=True)),

@@ -1,11 +1,10 @@
 """Is a difference more than noise: bootstrap intervals, paired permutation tests, and Holm's correction.
 
-All is computed from stored predictions. Labels are coded 0..C-1. All predictions of one test set by several seeds (or,
-for parallel test sets, of several languages) are rows over the same items: an item is resampled or swapped in all rows
-together.
+All is computed from stored predictions. Labels are coded 0..C-1. Predictions of one test set by several seeds are rows
+over the same items, those of parallel test sets share items: an item is resampled or swapped in all of them together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,22 +35,65 @@ METRICS = {"macro_f1": macro_f1, "accuracy": accuracy}
 
 @dataclass(frozen=True)
 class Trial:
-    """Predictions of the same items: `gold` (items) and `ours`, `theirs` (rows x items; theirs may be empty)."""
+    """Predictions of the same items: `gold` (items) and `ours`, `theirs` (rows x items; theirs may be empty).
+
+    `ids` are the items' names in their test set; without any they are numbered.
+    """
 
     gold: Labels
     ours: Labels
     theirs: Labels
+    ids: tuple[Hashable, ...] = ()
 
 
-def merged(trials: Sequence[Trial]) -> list[Trial]:
-    """Trials with the same gold labels become one with more rows, so that parallel items stay together."""
-    groups: dict[bytes, list[Trial]] = {}
+@dataclass(frozen=True)
+class Parallel:
+    """Trials whose items are drawn together.
+
+    Attributes:
+        items: how many there are in all trials together.
+        trials: each with the places of its items among them.
+    """
+
+    items: int
+    trials: list[tuple[Trial, Labels]]
+
+
+def parallel(trials: Sequence[Trial]) -> list[Parallel]:
+    """Trials put together whose test sets share items, with the same gold labels: translations of one another.
+
+    A set may lack some of the items. Trials of the very same items become one with more rows.
+    """
+    groups: list[tuple[dict[Hashable, int], dict[tuple[Hashable, ...], list[Trial]]]] = []
     for trial in trials:
-        groups.setdefault(trial.gold.tobytes(), []).append(trial)
-    return [
-        Trial(group[0].gold, np.vstack([t.ours for t in group]), np.vstack([t.theirs for t in group]))
-        for group in groups.values()
-    ]
+        ids = trial.ids or tuple(range(len(trial.gold)))
+        gold = dict(zip(ids, trial.gold.tolist(), strict=True))
+        found = next((group for group in groups if _agree(gold, group[0])), None)
+        if found is None:
+            groups.append(found := ({}, {}))
+        known, members = found
+        known |= gold
+        members.setdefault(ids, []).append(trial)
+    return [_placed(known, members) for known, members in groups]
+
+
+def _agree(gold: dict[Hashable, int], known: dict[Hashable, int]) -> bool:
+    shared = gold.keys() & known.keys()
+    return bool(shared) and all(gold[name] == known[name] for name in shared)
+
+
+def _placed(known: dict[Hashable, int], members: dict[tuple[Hashable, ...], list[Trial]]) -> Parallel:
+    place = {name: n for n, name in enumerate(known)}
+    return Parallel(
+        len(known),
+        [
+            (
+                Trial(some[0].gold, np.vstack([t.ours for t in some]), np.vstack([t.theirs for t in some])),
+                np.array([place[name] for name in ids]),
+            )
+            for ids, some in members.items()
+        ],
+    )
 
 
 def difference(trial: Trial, metric: str) -> float:
@@ -81,6 +123,25 @@ def _classes(trial: Trial) -> int:
     return int(max(labels.max(initial=0) for labels in (trial.gold, trial.ours, trial.theirs))) + 1
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """A trial as `_cells` of both sides, with the places of its items among those drawn together."""
+
+    trial: Trial
+    places: Labels
+    classes: int
+    ours: Counts
+    theirs: Counts
+
+
+def _counted(group: Parallel) -> list[_Counted]:
+    return [
+        _Counted(trial, places, classes, _cells(trial, classes, trial.ours), _cells(trial, classes, trial.theirs))
+        for trial, places in group.trials
+        for classes in [_classes(trial)]
+    ]
+
+
 def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
     """95 % percentile bootstrap interval, over the items, of the mean score or of the mean gain of ours over theirs.
 
@@ -90,20 +151,23 @@ def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
     """
     from scipy.stats import bootstrap
 
-    groups = [(t, k, _cells(t, k, t.ours), _cells(t, k, t.theirs)) for t in merged(trials) for k in [_classes(t)]]
-    rows = sum(len(trial.ours) for trial, *_ in groups)
+    groups = parallel(trials)
+    counted = [_counted(group) for group in groups]
+    rows = sum(len(trial.ours) for trial in trials)
 
     def mean(*samples: Any, axis: int = -1) -> Any:
         total: Any = 0.0
-        for (trial, classes, ours, theirs), items in zip(groups, samples, strict=True):
-            times = _times(items)
-            total = total + _total(times @ ours, trial, classes, metric)
-            if len(trial.theirs):
-                total = total - _total(times @ theirs, trial, classes, metric)
+        for one_by_one, group, items in zip(counted, groups, samples, strict=True):
+            times = _times(items, group.items)
+            for one in one_by_one:
+                drawn = times[:, one.places]
+                total = total + _total(drawn @ one.ours, one.trial, one.classes, metric)
+                if len(one.trial.theirs):
+                    total = total - _total(drawn @ one.theirs, one.trial, one.classes, metric)
         return total / rows
 
     limits = bootstrap(
-        [np.arange(len(trial.gold)) for trial, *_ in groups],
+        [np.arange(group.items) for group in groups],
         mean,
         vectorized=True,
         n_resamples=RESAMPLES,
@@ -115,10 +179,10 @@ def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
     return float(limits.low), float(limits.high)
 
 
-def _times(items: Labels) -> Counts:
-    """How often each item is drawn in each resample (resamples x items), from the numbers of the items drawn."""
+def _times(items: Labels, n: int) -> Counts:
+    """How often each of `n` items is drawn in each resample (resamples x n), from the numbers of the items drawn."""
     items = np.atleast_2d(items)
-    resamples, n = items.shape
+    resamples = len(items)
     drawn = items + n * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
 
@@ -132,16 +196,19 @@ def paired_p(trials: Sequence[Trial], metric: str) -> float:
     Returns:
         (c + 1) / (n + 1) over n random swaps (Phipson & Smyth 2010), so never 0.
     """
-    groups = [(t, k, _cells(t, k, t.ours), _cells(t, k, t.theirs)) for t in merged(trials) for k in [_classes(t)]]
+    groups = parallel(trials)
+    counted = [_counted(group) for group in groups]
     rng = np.random.default_rng(SEED)
-    observed = abs(sum(difference(trial, metric) for trial, *_ in groups))
+    observed = abs(sum(difference(trial, metric) for trial in trials))
     extreme = 0
     for _ in range(SWAPS // BATCH):
         total: Any = 0.0
-        for trial, classes, ours, theirs in groups:
-            swapped = (rng.random((BATCH, len(trial.gold))) < 0.5).astype(np.float64) @ (theirs - ours)
-            total = total + _total(ours.sum(0) + swapped, trial, classes, metric)
-            total = total - _total(theirs.sum(0) - swapped, trial, classes, metric)
+        for one_by_one, group in zip(counted, groups, strict=True):
+            swap = (rng.random((BATCH, group.items)) < 0.5).astype(np.float64)
+            for one in one_by_one:
+                swapped = swap[:, one.places] @ (one.theirs - one.ours)
+                total = total + _total(one.ours.sum(0) + swapped, one.trial, one.classes, metric)
+                total = total - _total(one.theirs.sum(0) - swapped, one.trial, one.classes, metric)
         extreme += int((np.abs(total) >= observed - 1e-9).sum())
     return (extreme + 1) / (SWAPS + 1)
 

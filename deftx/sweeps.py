@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -79,8 +80,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, sweep: Sweep) -> None:
     for n, (title, methods) in enumerate(sweep.series.items()):
         some = rows.loc[list(methods)]
         at = [place + APART * (n - (len(sweep.series) - 1) / 2) for place in places]
-        error = [some["score"] - some["low"], some["high"] - some["score"]]
-        axes.errorbar(at, some["score"], yerr=[e.to_numpy() for e in error], fmt="osD^"[n % 4], markersize=3,
+        # As in drawing.py, where a rare label can put a score outside of its percentile interval.
+        error = np.abs(some[["low", "high"]].to_numpy().T - some["score"].to_numpy())
+        axes.errorbar(at, some["score"], yerr=error, fmt="osD^"[n % 4], markersize=3,
                       linestyle="-" if ordered else "none", elinewidth=0.8, linewidth=0.8,
                       color=LINES[n % len(LINES)], label=title)  # fmt: skip
     named = [f"{value:g}" if isinstance(value, float) else str(value) for value in sweep.at]

@@ -1,7 +1,7 @@
 """Tables: scores by language and method, with spread over seeds, intervals, tests, and the published scores beside."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def build(results: Path, plan: Plan, out: Path) -> None:
         texts[f"{name}.md"] = markdown(table, task, plan, statements)
         texts[f"{name}.tex"] = latex(table, task, plan)
     tables = {
-        "scores": pd.DataFrame(scores),
+        "scores": pd.DataFrame(scores).astype({"items": "Int64"}),
         "seeds": pd.DataFrame(seeds),
         "gains": pd.DataFrame(gains, columns=[*KEYS, "gain", "low", "high", "metric", "over"]),
         "comparisons": pd.DataFrame(compared, columns=COMPARED),
@@ -97,7 +97,7 @@ def _predictions(
             for label in {*frame["label"], *frame["predicted"]} - code.keys():
                 raise ResultError(damaged(file, f"{label!r} is no label of {name}"))
         rows = np.stack([_coded(frame["predicted"], code) for frame in frames])
-        trials[language] = statistics.Trial(_coded(frames[0]["label"], code), rows, rows[:0])
+        trials[language] = statistics.Trial(_coded(frames[0]["label"], code), rows, rows[:0], tuple(frames[0]["id"]))
     return trials
 
 
@@ -133,7 +133,7 @@ def _compared(predictions: Predictions, method: str, other: str, task: TaskPlan)
 
 def _against(predictions: Predictions, method: str, other: str, language: str) -> statistics.Trial:
     mine, theirs = predictions[method][language], predictions[other][language]
-    return statistics.Trial(mine.gold, mine.ours, theirs.ours)
+    return statistics.Trial(mine.gold, mine.ours, theirs.ours, mine.ids)
 
 
 KEYS = ["task", "method", "title", "language", "name"]
@@ -172,13 +172,19 @@ def _scores(
                     "p": test.p if test else float("nan"),
                     "p_holm": test.p_holm if test else float("nan"),
                     "seeds": len(by_seed),
-                    "items": len(some[0].gold),
+                    "items": _common(len(t.gold) for t in some),
                     "metric": task.metric,
                     "note": LACKING if language in plan.lacking.get(method, {}).get(name, ()) else "",
                     "signature": pooled(line for t in _of(language, task) for line in signatures[method][t]),
                 }
             )
     return rows
+
+
+def _common(numbers: Iterable[int]) -> int | None:
+    """The number they all are; None where they differ."""
+    found = {*numbers}
+    return found.pop() if len(found) == 1 else None
 
 
 def _seeds(
@@ -207,7 +213,7 @@ def _seeds(
 
 
 def _one_row(trial: statistics.Trial, place: int) -> statistics.Trial:
-    return statistics.Trial(trial.gold, trial.ours[place : place + 1], trial.theirs)
+    return replace(trial, ours=trial.ours[place : place + 1])
 
 
 COMPARED = [*KEYS, "other", "difference", "low", "high", "p", "p_holm", "metric", "statement"]

@@ -3,7 +3,7 @@
 from math import ceil
 
 from deftx import gpus
-from deftx.errors import ResultError
+from deftx.errors import DeftxError
 from deftx.shapes import SHAPES, shape_of
 
 # A job that is told to end (SIGTERM) waits for its command, which saves its state.
@@ -30,7 +30,7 @@ def parameters() -> int | None:
     """Parameters of the encoder, as far as they are known before there is base.json."""
     try:
         shape = shape_of(EXPERIMENT)
-    except (ResultError, ValueError, KeyError):  # damaged, or of another family of models: whoever reads it will say so
+    except DeftxError:  # damaged, or of another family of models: whoever reads it will say so
         return None
     return shape.total if shape else None
 

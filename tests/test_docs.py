@@ -16,23 +16,40 @@ from deftx.table_plan import Plan
 DOCS = Path(__file__).parent.parent / "docs"
 DATA = DOCS / "data/nusax-cpu"
 PAGES = {"nusax-cpu": "sentiment", "americasnli-cpu": "nli", "quickstart": "sentiment"}
+VALIDATION = "nusax-cpu-validation"
+"""By what settings were chosen; part of the page of NusaX."""
 
 
 @pytest.mark.parametrize(("experiment", "task"), PAGES.items())
 def test_a_page_shows_what_its_data_give(experiment: str, task: str, tmp_path: Path) -> None:
     """Every line of the table, its note, its signature, and the statements, whatever their line breaks."""
-    data = DOCS / "data" / experiment
-    plan = TypeAdapter(Plan).validate_python(json.loads((data / "plan.json").read_text()))
-    tables.build(data, plan, tmp_path)
+    methods, lines = written(experiment, task, tmp_path)
     page = " ".join((DOCS / f"{experiment}.md").read_text().split())
-    lines = [line for line in (tmp_path / f"{task}.md").read_text().splitlines() if line]
     starts = [line[0] for line in lines]
-    assert starts.count("|") == 2 + len(plan.methods) and starts.count("-") >= 5
+    assert starts.count("|") == 2 + methods and starts.count("-") >= 5
     for line in lines:
         assert line in page
 
 
-@pytest.mark.parametrize("experiment", PAGES)
+def test_settings_were_chosen_by_what_the_page_shows(tmp_path: Path) -> None:
+    """Table and signature; of differences among a hundred items there is nothing to state."""
+    methods, lines = written(VALIDATION, "sentiment", tmp_path)
+    shown = [line for line in lines if line.startswith(("|", "Signature"))]
+    page = " ".join((DOCS / "nusax-cpu.md").read_text().split())
+    assert len(shown) == 2 + methods + 1
+    for line in shown:
+        assert line in page
+
+
+def written(experiment: str, task: str, folder: Path) -> tuple[int, list[str]]:
+    """How many methods there are, and what the stored data say of them, made again."""
+    data = DOCS / "data" / experiment
+    plan = TypeAdapter(Plan).validate_python(json.loads((data / "plan.json").read_text()))
+    tables.build(data, plan, folder)
+    return len(plan.methods), [line for line in (folder / f"{task}.md").read_text().splitlines() if line]
+
+
+@pytest.mark.parametrize("experiment", [*PAGES, VALIDATION])
 def test_signatures_say_what_their_score_files_hold(experiment: str) -> None:
     for path in (DOCS / "data" / experiment / "scores").rglob("*.json"):
         scores = json.loads(path.read_text())

@@ -17,7 +17,7 @@ from trainings import LESSONS, Trainings
 from deftx import base, composition, evaluation, sft, statistics
 from deftx.errors import DatasetError, VectorError
 from deftx.masks import build
-from deftx.settings import Denoising, Metric
+from deftx.settings import Conflicts, Denoising, Metric
 
 LABELS = ("negative", "neutral", "positive")
 METRICS: tuple[Metric, ...] = ("macro_f1", "accuracy")
@@ -62,9 +62,10 @@ class Vectors:
             build(delta, Denoising(), 300, mask, folder / "report")
             trainings.train("sft", role, f"{role}.sft", mask, **PHASE)
 
-    def compose(self, *terms: tuple[str, float]) -> Path:
+    def compose(self, *terms: tuple[str, float], rule: Conflicts = "sum") -> Path:
         out = self.folder / "recipe.json"
-        composition.compose([(self.folder / name, weight) for name, weight in terms], base.read(self.base), out)
+        vectors = [(self.folder / name, weight) for name, weight in terms]
+        composition.compose(vectors, base.read(self.base), out, rule=rule)
         return out
 
 
@@ -114,15 +115,22 @@ def test_evaluate_writes_scores_and_predictions(vectors: Vectors) -> None:
     assert [path.read_bytes() for path in out] == before
 
 
-def test_the_signature_tells_metrics_and_weights_apart(vectors: Vectors) -> None:
-    signatures = set()
-    for weight in (1.0, 0.5):
-        for metric in METRICS:
-            recipe = vectors.compose(("task.sft", 1.0), ("language.sft", weight))
-            scores = vectors.folder / "scores.json"
-            evaluation.evaluate(recipe, vectors.base, vectors.test, 16, scores, vectors.folder / "p.csv", metric)
-            signatures.add(json.loads(scores.read_text())["signature"])
-    assert len(signatures) == 4
+def test_the_signature_tells_metrics_weights_and_rules_apart(vectors: Vectors) -> None:
+    rules: list[tuple[float, Conflicts, Metric]] = [
+        (1.0, "sum", "macro_f1"),
+        (1.0, "sum", "accuracy"),
+        (0.5, "sum", "macro_f1"),
+        (1.0, "ties", "macro_f1"),
+        (1.0, "drop-overlap", "macro_f1"),
+    ]
+    found = []
+    for weight, rule, metric in rules:
+        recipe = vectors.compose(("task.sft", 1.0), ("language.sft", weight), rule=rule)
+        scores = vectors.folder / "scores.json"
+        evaluation.evaluate(recipe, vectors.base, vectors.test, 16, scores, vectors.folder / "p.csv", metric)
+        found.append(json.loads(scores.read_text()))
+    assert len({scores["signature"] for scores in found}) == len(rules)
+    assert [scores.get("conflicts", "sum") for scores in found] == [rule for _, rule, _ in rules]
 
 
 def test_a_model_without_task_vector_is_refused(vectors: Vectors) -> None:

@@ -14,7 +14,7 @@ from test_config import EXPERIMENT, changed
 
 from deftx.amounts import blocks
 from deftx.config import Experiment
-from deftx.errors import ResultError
+from deftx.errors import BaseModelError, ResultError
 from deftx.machines import MACHINES, Machine, hours
 from deftx.plan import disk, job_counts, plan
 from deftx.plan_report import render
@@ -237,6 +237,11 @@ def test_the_size_of_a_model_without_loading_it(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 20}))
     monkeypatch.setenv("DEFTX_BASE", str(tmp_path))
     assert shape_of(experiment()) == Shape(2, 8, 16, 99, 20)
+    (tmp_path / "config.json").write_text(json.dumps({"n_layers": 2, "dim": 8, "hidden_dim": 16, "vocab_size": 99}))
+    assert shape_of(experiment()) is None, "another family's names"
+    (tmp_path / "config.json").write_text("[")
+    with pytest.raises(BaseModelError, match=r"config\.json is no JSON object"):
+        shape_of(experiment())
     shapes = {"embeddings.word_embeddings.weight": [50, 4], "embeddings.position_embeddings.weight": [9, 4],
               "encoder.layer.0.intermediate.dense.weight": [6, 4]}  # fmt: skip
     described = tmp_path / "results/pico/base.json"

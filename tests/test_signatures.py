@@ -11,7 +11,7 @@ VECTORS = [{"sha256": "5a6d", "weight": 1.0}, {"sha256": "9e39", "weight": 0.5}]
 WHOLE = {
     "metric": "macro_f1",
     "n": 400,
-    "seed": 0,
+    "seeds": [0, 0],
     "base": "7e98c205" + 56 * "0",
     "data": "77b6b334" + 56 * "0",
     "vectors": VECTORS,
@@ -20,7 +20,7 @@ WHOLE = {
 CHANGES = {
     "metric": "accuracy",
     "n": 401,
-    "seed": 1,
+    "seeds": [0, 1],
     "base": 64 * "0",
     "data": 64 * "0",
     "vectors": VECTORS[::-1],
@@ -47,13 +47,17 @@ def test_a_weight_is_part_of_the_vectors() -> None:
 
 
 def test_a_seed_that_is_not_known() -> None:
-    assert "|seed:unknown|" in signature(**(WHOLE | {"seed": None}))
+    assert "|seed:unknown|" in signature(**(WHOLE | {"seeds": [None]}))
+
+
+def test_the_seed_of_a_language_shows_where_it_is_another() -> None:
+    assert "|seed:0+7|" in signature(**(WHOLE | {"seeds": [0, 7, 7]}))
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc"), st.sampled_from("xy")), min_size=1))
 def test_pooled_signatures_name_all_seeds_and_keep_what_is_common(cells: list[tuple[int, str, str]]) -> None:
     lines = [
-        signature(**(WHOLE | {"seed": seed, "data": data * 64, "vectors": [vector, seed]}))
+        signature(**(WHOLE | {"seeds": [seed], "data": data * 64, "vectors": [vector, seed]}))
         for seed, data, vector in cells
     ]
     together = pooled(lines)

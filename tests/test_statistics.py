@@ -1,6 +1,7 @@
 """Statistics: scores as scikit-learn has them, and tests that tell a difference from none."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, f1_score
 
 from deftx import statistics
-from deftx.statistics import Labels, Trial, accuracy, difference, holm, interval, macro_f1, merged, paired_p
+from deftx.statistics import Labels, Parallel, Trial, accuracy, difference, holm, interval, macro_f1, paired_p, parallel
 
 
 def coded(seed: int, n: int, classes: int = 3) -> Labels:
@@ -52,13 +53,28 @@ def plainly(metric: str, gold: list[int], predicted: list[int]) -> float:
 
 
 def trials_of(seed: int) -> list[Trial]:
-    """Three test sets, two of them parallel; in a resample of so few items a class may be missing."""
+    """Four test sets, three of them parallel, of which one lacks two items and has another of its own.
+
+    In a resample of so few items a class may be missing.
+    """
     gold, other = (np.concatenate([np.arange(3), coded(seed + n, 4)]) for n in range(2))
-    return [trial(gold, 0.8, 0.4, 2, seed), trial(gold, 0.5, 0.5, 1, seed + 2), trial(other, 0.6, 0.5, 2, seed + 4)]
+    kept = np.array([4, 0, 1, 2, 3])
+    lacking = replace(trial(np.append(gold[kept], 0), 0.7, 0.5, 2, seed + 6), ids=(*kept.tolist(), "its own"))
+    first, third = trial(gold, 0.8, 0.4, 2, seed), trial(gold, 0.5, 0.5, 1, seed + 2)
+    return [first, lacking, third, trial(other, 0.6, 0.5, 2, seed + 4)]
 
 
-def total(one: Trial, metric: str, items: Labels, swap: Labels) -> float:
-    """Gain over the items drawn, with the predictions of some items swapped, summed over rows."""
+def total(group: Parallel, metric: str, items: Labels, swap: Labels) -> float:
+    """Gain over the items drawn, with the predictions of some items swapped, summed over trials and their rows."""
+    gain = 0.0
+    for one, places in group.trials:
+        own = {place: n for n, place in enumerate(places.tolist())}
+        drawn = np.array([own[item] for item in items.tolist() if item in own], int)
+        gain += total_of_trial(one, metric, drawn, swap[places])
+    return gain
+
+
+def total_of_trial(one: Trial, metric: str, items: Labels, swap: Labels) -> float:
     rows = [(np.where(swap, b, a)[items], np.where(swap, a, b)[items])
             for a, b in zip(one.ours, one.theirs, strict=True)]  # fmt: skip
     gold = one.gold[items].tolist()
@@ -71,12 +87,12 @@ def test_an_interval_equals_one_computed_resample_by_resample(
     metric: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(statistics, "RESAMPLES", RESAMPLED)
-    groups = merged(trials_of(seed))
-    draws = [np.arange(len(group.gold)) for group in groups]
-    rows = sum(len(group.ours) for group in groups)
+    groups = parallel(trials_of(seed))
+    draws = [np.arange(group.items) for group in groups]
+    rows = sum(len(one.ours) for one in trials_of(seed))
 
     def mean(*items: Labels) -> float:
-        unswapped = [np.zeros(len(group.gold), bool) for group in groups]
+        unswapped = [np.zeros(group.items, bool) for group in groups]
         return sum(total(*each) for each in zip(groups, [metric] * len(groups), items, unswapped, strict=True)) / rows
 
     limits = bootstrap(
@@ -90,10 +106,10 @@ def test_an_interval_equals_one_computed_resample_by_resample(
 @pytest.mark.parametrize("seed", range(3))
 def test_p_equals_one_computed_swap_by_swap(metric: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "SWAPS", 250)
-    groups = merged(trials_of(seed))
+    groups = parallel(trials_of(seed))
     rng = np.random.default_rng(statistics.SEED)
-    swaps = [rng.random((250, len(group.gold))) < 0.5 for group in groups]
-    everything = [np.arange(len(group.gold)) for group in groups]
+    swaps = [rng.random((250, group.items)) < 0.5 for group in groups]
+    everything = [np.arange(group.items) for group in groups]
     gains = [
         sum(total(g, metric, i, swap[n]) for g, i, swap in zip(groups, everything, swaps, strict=True))
         for n in range(250)
@@ -159,15 +175,39 @@ def test_an_interval_is_around_the_score_and_repeatable() -> None:
     assert interval([alone], "macro_f1") == (low, high)
 
 
-def test_parallel_test_sets_are_merged() -> None:
+def test_parallel_test_sets_are_put_together() -> None:
     gold, other = coded(0, 50), coded(1, 50)
     trials = [trial(gold, 0.8, 0.5), trial(gold, 0.7, 0.5, rows=2, seed=3), trial(other, 0.6, 0.5)]
-    first, second = merged(trials)
-    assert first.ours.shape == first.theirs.shape == (3, 50)
-    np.testing.assert_array_equal(second.ours, trials[2].ours)
+    first, second = parallel(trials)
+    [(both, places)], [(alone, _)] = first.trials, second.trials
+    assert both.ours.shape == both.theirs.shape == (3, 50)
+    np.testing.assert_array_equal(places, np.arange(50))
+    np.testing.assert_array_equal(alone.ours, trials[2].ours)
     apart = sum(difference(t, "macro_f1") for t in trials)
-    together = sum(difference(t, "macro_f1") for t in (first, second))
-    assert together == pytest.approx(apart)
+    assert sum(difference(t, "macro_f1") for t in (both, alone)) == pytest.approx(apart)
+
+
+def test_a_test_set_that_lacks_items_is_parallel_all_the_same() -> None:
+    """Whatever their order; but not one with another label at a shared item, nor one that shares none."""
+    gold = coded(0, 6)
+    whole = trial(gold, 0.8, 0.5)
+    kept = np.array([5, 0, 3])
+    lacking = replace(trial(gold[kept], 0.7, 0.5), ids=(5, 0, 3))
+    other = replace(trial((gold[kept] + 1) % 3, 0.7, 0.5), ids=(5, 0, 3))
+    apart = replace(trial(gold[kept], 0.7, 0.5), ids=("a", "b", "c"))
+    first, second, third = parallel([whole, lacking, other, apart])
+    assert (first.items, second.items, third.items) == (6, 3, 3)
+    np.testing.assert_array_equal(first.trials[1][1], kept)
+
+
+def test_a_copy_that_lacks_an_item_is_hardly_new_evidence() -> None:
+    """As if the sets were independent, an interval would be narrower by the square root of two."""
+    gold = coded(0, 200)
+    one = trial(gold, 0.7, 0.5)
+    lacking = Trial(gold[1:], one.ours[:, 1:], one.theirs[:, 1:], tuple(range(1, 200)))
+    (low, high), (least, most) = (interval(some, "accuracy") for some in ([one], [one, lacking]))
+    assert most - least == pytest.approx(high - low, rel=0.05)
+    assert paired_p([one, lacking], "accuracy") == pytest.approx(paired_p([one], "accuracy"), abs=0.01)
 
 
 def test_copies_of_a_test_set_are_no_new_evidence() -> None:

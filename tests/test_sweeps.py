@@ -54,6 +54,13 @@ def test_a_small_difference_does_not_fill_a_panel() -> None:
         assert high - low >= sweeps.SPAN - 1e-9
 
 
+def test_a_score_outside_of_its_interval_is_drawn() -> None:
+    """A percentile interval may leave its score out, where a label is rare."""
+    rows = table().assign(low=61.0, high=62.0)
+    weight, _ = sweeps.draw(rows[rows["language"] == "mean"], SWEEPS).axes
+    assert list(weight.containers[0][0].get_ydata()) == [50.0, 60.0, 55.0]
+
+
 def test_figures_are_written_in_three_formats(tmp_path: Path) -> None:
     table().to_csv(tmp_path / "scores.csv", index=False)
     sweeps.build(tmp_path / "scores.csv", SWEEPS, tmp_path / "figures" / "sweeps")

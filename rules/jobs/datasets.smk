@@ -37,6 +37,8 @@ def dataset_spoken(wildcards) -> str:
 
 
 def dataset_labels(wildcards) -> str:
-    """The labels of the task that uses a dataset."""
-    tasks = EXPERIMENT.tasks.values()
-    return as_json(list(next(t.labels for t in tasks if wildcards.dataset in (t.train, t.test))))
+    """The labels of the task that uses a dataset, or, if none does, of one whose rows are compared with its rows."""
+    used = [(name, task.labels) for task in EXPERIMENT.tasks.values() for name in (task.train, task.test)]
+    copies = [(EXPERIMENT.datasets[name].drop_near_copies, labels) for name, labels in used]
+    compared = [(copied.dataset, labels) for copied, labels in copies if copied]
+    return as_json(list(next(labels for name, labels in used + compared if name == wildcards.dataset)))

@@ -195,5 +195,18 @@ def test_a_dry_run_tells_as_much_as_a_summary(project: Project) -> None:
     assert counts["mask_language"] == len(each("{sumi,suma,nolo}/{lt-sft,deft-x}"))
 
 
+def compared_alone(config: Config) -> None:
+    """As for a user of nusax-cpu.yaml who brings a test set: NusaX is what rows of SmSA are compared with, no more."""
+    config["datasets"]["theirs"] = config["datasets"]["reviews"] | {"languages": ["keda", "sumi"]}
+    config["datasets"]["reviews"]["drop_near_copies"] = {"dataset": "theirs", "languages": ["sumi"]}
+
+
+def test_a_dataset_that_no_task_uses_has_the_labels_of_what_is_compared_with_it(project: Project) -> None:
+    project.configure(compared_alone)
+    output = project.run("--cores", "1", "-n", "-p")
+    (command,) = {line for line in output.splitlines() if "datasets/theirs/sumi/test.csv 2>" in line}
+    assert '["negative", "neutral", "positive"]' in command
+
+
 def test_lint(finished: Project) -> None:
     assert "Congratulations, your workflow is in a good condition!" in finished.run("--lint")
