@@ -53,7 +53,7 @@ MACHINES = {
         math.inf,
         0.0,
         "measured: all trainings of docs/nusax-cpu.md over the run's 79 minutes of processor time, 2026-11; "
-        "evaluation: AmericasNLI's test set on one core (docs/performance.md)",
+        "evaluation: AmericasNLI's test set on one core, 2026-11 (docs/performance.md)",
     ),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from deftx.machines import Machine, hours
 from deftx.plan import Plan, disk
 from deftx.settings import File
-from deftx.work import START_SECONDS
+from deftx.work import CHOOSING, DENOISING, MEASURED, START_SECONDS
 
 
 def render(made: Plan, machine: Machine, at_once: int = 2) -> str:
@@ -30,7 +30,10 @@ def render(made: Plan, machine: Machine, at_once: int = 2) -> str:
     lines += [f"Not counted: {unknown} raw file{'s' * (unknown != 1)} whose pin states no size"] if unknown else []
     low, high = hours(made.works, machine)
     lines += ["", f"## Hours on {machine.title}, one job at a time: {_between(low, high)}", machine.origin]
-    lines.append(f"On every machine {START_SECONDS:g} s to start a job with a model, measured on two cores")
+    lines.append(
+        f"On every machine {START_SECONDS:g} s to start a job with a model, and {CHOOSING:g} to {DENOISING:g} s more for "
+        f"a mask of XLM-R base: {MEASURED}"
+    )
     for stage in dict.fromkeys(one.stage for one in made.works):
         some = [one for one in made.works if one.stage == stage]
         spent = hours(some, machine)

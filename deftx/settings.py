@@ -133,7 +133,8 @@ class DatasetSettings(Strict):
     drop_near_copies: NearCopies | None = None
     """Drop rows that another dataset holds, so that no evaluation sentence is trained on."""
     drop_held_out: bool = False
-    """Drop rows of the split `train` that the split `valid` holds too, letter by letter."""
+    """Drop rows of the split `train` that the split `valid` holds too: the same letters and digits,
+    lower-cased, in text and pair."""
 
 
 class Phase(Strict):

@@ -2,10 +2,10 @@
 
     macro_f1|n:400|seed:0|base:7e98c205|data:77b6b334|vectors:0f3c9a61|deftx:0.1.0|torch:2.13.0
 
-As sacrebleu does for BLEU (Post 2018, A Call for Clarity in Reporting BLEU Scores): metric, number of test items,
-seed of the task vector, then the first 8 digits of hashes of the base's weights, of the test set, and of the vectors
-with their weights; last the versions that evaluated. Training data and settings stand in the vectors, and so in their
-hash. A line holds no times and no paths.
+As sacrebleu does for BLEU (Post 2018, A Call for Clarity in Reporting BLEU Scores): metric, number of test items, seeds
+of the modules, then the first 8 digits of hashes of the base's weights, of the test set, and of the vectors with their
+weights and the rule for conflicts; last the versions that evaluated. Training data and settings stand in the vectors,
+and so in their hash. A line holds no times and no paths.
 """
 
 import hashlib

@@ -14,6 +14,8 @@ from deftx.shapes import SHAPES, Shape
 
 HELD_OUT_BLOCKS = 256
 """A look at held-out text takes so many blocks (`objectives.VALID_BLOCKS`)."""
+MEASURED = "measured on two cores of an AMD EPYC, 2026-11 (docs/performance.md)"
+"""Where and when the seconds below were."""
 START_SECONDS = 8.0
 """Start of a process with torch and a model of 40 million parameters, measured (docs/performance.md)."""
 COMPOSING_SECONDS = 0.6

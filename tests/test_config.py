@@ -410,6 +410,14 @@ def test_the_large_paper_is_the_paper_with_another_base() -> None:
     }
 
 
+def test_adapters_of_the_paper_have_the_budget_of_their_authors() -> None:
+    """At least 30,000 steps on a language, where full and sparse fine-tuning have at least 10,000."""
+    recipe = load(CONFIGS[0].parent / "paper.yaml").recipe
+    assert recipe.adapters and recipe.adapters.language.phase.min_steps == 30_000
+    assert recipe.language.full == recipe.language.sparse
+    assert recipe.adapters.language.phase.model_copy(update={"min_steps": 10_000}) == recipe.language.full
+
+
 @pytest.mark.parametrize("name", ["paper.yaml", "paper-large.yaml", "americasnli-cpu.yaml", "nusax-cpu.yaml"])
 def test_every_source_is_pinned(name: str) -> None:
     experiment = load(CONFIGS[0].parent / name)

@@ -87,6 +87,13 @@ def test_the_page_of_ablations_shows_what_its_data_hold(data: str) -> None:
     assert page.count("\n| ") == 1 + len(means)
 
 
+@pytest.mark.parametrize("data", ABLATIONS)
+def test_equal_signatures_mean_equal_scores(data: str) -> None:
+    with (DOCS / "data" / data / "scores.csv").open() as file:
+        rows = [(row["language"], row["signature"], row["score"]) for row in csv.DictReader(file)]
+    assert len({row[:2] for row in rows}) == len({*rows})
+
+
 def test_all_of_the_residual_is_the_plain_mask() -> None:
     one, other = ({r["language"]: r["score"] for r in rows} for rows in map(_rows_of, ("lt-sft", "keep-1")))
     assert one == other  # the same mask, and so the same training

@@ -21,7 +21,7 @@ from deftx.plan_report import render
 from deftx.reading import load, validate
 from deftx.settings import File, Phase
 from deftx.shapes import SHAPES, Shape, shape_of, shape_of_parameters
-from deftx.work import COMPOSING_SECONDS, START_SECONDS, Work, steps_between, trained
+from deftx.work import COMPOSING_SECONDS, MEASURED, START_SECONDS, Work, steps_between, trained
 
 BASE = Shape(12, 768, 3072, 250_002, 514)
 HUB = File(hub="somebody/rows", commit="0" * 40, path="train.parquet")
@@ -284,6 +284,8 @@ def test_a_model_of_unknown_shape_is_planned_without_hours() -> None:
 def test_each_speed_says_where_it_comes_from() -> None:
     for name, machine in MACHINES.items():
         assert machine.origin.startswith(("measured: ", "computed from operations: ")), name
+        assert machine.origin.startswith("computed") or machine.origin.count("2026-11") == 2, "training, evaluation"
+        assert MEASURED.startswith("measured on ") and MEASURED in render(plan(experiment(), OUTPUT, None), machine)
 
 
 def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,16 @@ def planned(shipped: Project) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.parametrize(
+    "configs", [["paper-large.yaml"], ["paper.yaml", "overlays/paper-ablations.yaml"]], ids=["large", "ablations"]
+)
+def test_its_relatives_are_planned_too(shipped: Project, configs: list[str]) -> None:
+    output = shipped.run("--cores", "1", "-n", "--quiet", "rules", "--configfile",
+                         *(f"config/{name}" for name in configs), **NOWHERE)  # fmt: skip
+    counts = dict(line.split() for line in output.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit())
+    assert int(counts["total"]) > 1600 and counts["tables"] == "1"
+
+
 def test_the_plan_of_the_paper(shipped: Project, planned: "subprocess.CompletedProcess[str]") -> None:
     """Its jobs are those of the dry run; every training has the settings of its task; nothing heavy is imported."""
     assert planned.returncode == 0, planned.stderr
