@@ -42,7 +42,8 @@ class Plan(BaseModel):
 
 
 def build(results: Path, plan: Plan, scores: Path, out: Path) -> None:
-    """Write costs.csv (one row per task, method and target language, and their mean) and costs.md (the means).
+    """Write costs.csv (one row per task, method and target language, and their mean; scores with their signatures) and
+    costs.md (the means).
 
     `scores` is the table of scores (scores.csv), in percent. What is not there (a benchmark, a vector) leaves a gap, in
     sums as well.
@@ -57,7 +58,7 @@ def build(results: Path, plan: Plan, scores: Path, out: Path) -> None:
             ]
             means = {measure: float(np.mean([cell[measure] for cell in cells])) for measure in MEASURES}
             rows += [*cells, keys | {"language": MEAN, "name": "mean of targets"} | means]
-    columns = [*KEYS, "score", "low", "high"]
+    columns = [*KEYS, "score", "low", "high", "signature"]
     table = pd.DataFrame(rows).merge(read_table(scores)[columns], on=KEYS, how="left", validate="one_to_one")
     write_text(out / "costs.csv", table.to_csv(index=False, float_format="%.1f", lineterminator="\n"))
     write_text(out / "costs.md", markdown(table))

@@ -31,8 +31,8 @@ def render(made: Plan, machine: Machine, at_once: int = 2) -> str:
     low, high = hours(made.works, machine)
     lines += ["", f"## Hours on {machine.title}, one job at a time: {_between(low, high)}", machine.origin]
     lines.append(
-        f"On every machine {START_SECONDS:g} s to start a job with a model, and {CHOOSING:g} to {DENOISING:g} s more for "
-        f"a mask of XLM-R base: {MEASURED}"
+        f"On every machine {START_SECONDS:g} s to start a job with a model, and {CHOOSING:g} to {DENOISING:g} s more "
+        f"for a mask of XLM-R base: {MEASURED}"
     )
     for stage in dict.fromkeys(one.stage for one in made.works):
         some = [one for one in made.works if one.stage == stage]

@@ -30,7 +30,7 @@ def predictions(
                 lines = [f"{i},{g},{p}" for i, (g, p) in enumerate(zip(gold, guessed, strict=True))]
                 path = folder / "predictions" / method / "mood" / language / f"seed{seed}.csv"
                 write_text(path, "\n".join(["id,label,predicted", *lines]) + "\n")
-                said = signature(metric, items, seed, "a" * 64, f"{n:064}", [[method, seed]], {"deftx": "0.1.0"})
+                said = signature(metric, items, [seed], "a" * 64, f"{n:064}", [[method, seed]], {"deftx": "0.1.0"})
                 place = folder / "scores" / method / "mood" / language / f"seed{seed}.json"
                 write_json(place, {"metric": metric, "signature": said})
 

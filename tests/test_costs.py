@@ -44,8 +44,8 @@ def experiment(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def table(folder: Path) -> pd.DataFrame:
-    rows = [("mood", "lt-sft", lang, score, score - 1, score + 1) for lang, score in SCORES.items()]
-    columns = ["task", "method", "language", "score", "low", "high"]
+    rows = [("mood", "lt-sft", lang, score, score - 1, score + 1, f"of {lang}") for lang, score in SCORES.items()]
+    columns = ["task", "method", "language", "score", "low", "high", "signature"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "scores.csv", index=False)
     costs.build(folder, costs.Plan.model_validate(PLAN), folder / "scores.csv", folder / "tables")
     return pd.read_csv(folder / "tables/costs.csv").set_index("language")
@@ -64,6 +64,7 @@ def test_what_a_model_needs_is_counted_once(tmp_path: Path) -> None:
     for measure in costs.MEASURES:
         assert found.loc["mean", measure] == pytest.approx(found.loc[["one", "two"], measure].mean(), abs=0.1)
     assert found["score"].to_dict() == {lang: SCORES[lang] for lang in ("one", "two", "mean")}
+    assert found["signature"].to_dict() == {lang: f"of {lang}" for lang in ("one", "two", "mean")}
     assert "| mood | LT-SFT | 65.0 [64.0\N{EN DASH}66.0] | " in (tmp_path / "tables/costs.md").read_text()
 
 
@@ -85,7 +86,7 @@ def test_what_was_not_measured_leaves_a_gap(tmp_path: Path) -> None:
 def test_a_language_called_nan_keeps_its_score(tmp_path: Path) -> None:
     """The code of Min Nan, which a reader of tables may take for a missing cell."""
     plan = PLAN | {"modules": {"mood": {"lt-sft": {"nan": MODULES["one"]}}}}
-    scores = "task,method,language,score,low,high\nmood,lt-sft,nan,60,59,61\nmood,lt-sft,mean,60,59,61\n"
+    scores = "task,method,language,score,low,high,signature\nmood,lt-sft,nan,60,59,61,a\nmood,lt-sft,mean,60,59,61,b\n"
     (tmp_path / "scores.csv").write_text(scores)
     experiment(tmp_path)
     costs.build(tmp_path, costs.Plan.model_validate(plan), tmp_path / "scores.csv", tmp_path)
