@@ -10,7 +10,8 @@ import pytest
 from command import run
 from pydantic import TypeAdapter
 
-from deftx import reading, tables
+from deftx import costs, reading, tables
+from deftx.table_files import read_table
 from deftx.table_plan import Plan
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -47,6 +48,15 @@ def written(experiment: str, task: str, folder: Path) -> tuple[int, list[str]]:
     plan = TypeAdapter(Plan).validate_python(json.loads((data / "plan.json").read_text()))
     tables.build(data, plan, folder)
     return len(plan.methods), [line for line in (folder / f"{task}.md").read_text().splitlines() if line]
+
+
+@pytest.mark.parametrize("experiment", ["americasnli-cpu"])
+def test_a_page_shows_what_its_methods_cost(experiment: str) -> None:
+    page = " ".join((DOCS / f"{experiment}.md").read_text().split())
+    lines = costs.markdown(read_table(DOCS / "data" / experiment / "costs.csv")).splitlines()
+    assert len(lines) > 4
+    for line in filter(None, lines):
+        assert line in page
 
 
 @pytest.mark.parametrize("experiment", [*PAGES, VALIDATION])
