@@ -104,6 +104,13 @@ def test_equal_signatures_mean_equal_scores(data: str) -> None:
     assert len({row[:2] for row in rows}) == len({*rows})
 
 
+def test_scores_of_minangkabau_are_those_of_its_predictions(tmp_path: Path) -> None:
+    data = DOCS / "data/ablations-minangkabau"
+    written(data.name, "sentiment", tmp_path)
+    for name in ("scores.csv", "comparisons.csv"):
+        assert (tmp_path / name).read_bytes() == (data / name).read_bytes()
+
+
 def test_all_of_the_residual_is_the_plain_mask() -> None:
     one, other = ({r["language"]: r["score"] for r in rows} for rows in map(_rows_of, ("lt-sft", "keep-1")))
     assert one == other  # the same mask, and so the same training
