@@ -7,18 +7,26 @@ from typing import Any
 import pandas as pd
 
 from deftx.errors import DatasetError, ResultError
-from deftx.files import damaged
+from deftx.files import damaged, read_json, write_json
+from deftx.sources import sha256_of
 
 Row = Mapping[str, str]
 """A line of a table as text, by column; empty where nothing is known."""
+
+
+def vouch(*tables: Path) -> None:
+    """Write the SHA-256 of CSV tables beside them, as JSON files of their names; those that read them compare it."""
+    for path in tables:
+        write_json(path.with_suffix(".json"), {"sha256": sha256_of(path)})
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV table of the report; empty cells alone are missing, for "nan" is the code of a language, Min Nan.
 
     Raises:
-        ResultError: it is no table.
+        ResultError: it is no table, or has changed since it was written.
     """
+    _check(path)
     return _read(path, keep_default_na=False, na_values=[""])
 
 
@@ -37,10 +45,11 @@ def read_rows(path: Path) -> list[Row]:
     Asking a line for a column it has not is a DatasetError: the table was made by another version.
 
     Raises:
-        ResultError: it is no table.
+        ResultError: it is no table, or has changed since it was written.
     """
     if not path.is_file():
         return []
+    _check(path)
     lines = _read(path, dtype=str, keep_default_na=False).to_dict("records")
     return [_Line(path, {str(column): text for column, text in line.items()}) for line in lines]
 
@@ -54,6 +63,13 @@ class _Line(dict[str, str]):
 
     def __missing__(self, column: str) -> str:
         raise DatasetError(f"{self._path} has no column {column}: another version made it; run `make figures`")
+
+
+def _check(path: Path) -> None:
+    """Compare a table with the hash beside it; of an earlier version, or by hand, it has none."""
+    beside = path.with_suffix(".json")
+    if path.is_file() and beside.is_file() and read_json(beside).get("sha256") != sha256_of(path):
+        raise ResultError(damaged(path, f"it does not match the checksum in {beside.name}"))
 
 
 def _read(path: Path, **how: Any) -> pd.DataFrame:

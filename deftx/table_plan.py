@@ -5,6 +5,9 @@ from pydantic import BaseModel, ConfigDict
 from deftx.published import Compared
 from deftx.settings import Metric
 
+TABLES = ("scores", "seeds", "comparisons", "published", "gains", "training")
+"""Names of the tables in CSV."""
+
 
 class TaskPlan(BaseModel):
     """What is tabulated of one task."""

@@ -41,7 +41,7 @@ rule corpus:
         mem_mb=corpus_mb,
         runtime=lasting(60),
     params:
-        inputs=inputs_as_options,
+        inputs=raw_as_options,
         settings=corpus_settings,
         origin=lambda wildcards: raw_origin(raw=corpus_raw(wildcards)),
         lang="{lang}",

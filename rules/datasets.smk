@@ -17,7 +17,7 @@ rule dataset:
         mem_mb=2000,
         runtime=lasting(30),
     params:
-        inputs=inputs_as_options,
+        inputs=raw_as_options,
         settings=lambda wildcards: dumped(EXPERIMENT.datasets[wildcards.dataset], exclude={"languages", "files"}),
         origin=lambda wildcards: raw_origin(**dataset_raw(wildcards)),
         labels=dataset_labels,

@@ -2,7 +2,8 @@ rule overlap:
     input:
         unpack(overlapping),
     output:
-        captioned(f"{REPORT}/tables/overlap-{{selection}}.csv", "overlap", "table"),
+        overlap=captioned(f"{REPORT}/tables/overlap-{{selection}}.csv", "overlap", "table"),
+        check=f"{REPORT}/tables/overlap-{{selection}}.json",
     log:
         f"{REPORT}/logs/overlap/{{selection}}.log",
     benchmark:
@@ -19,7 +20,7 @@ rule overlap:
     message:
         "{wildcards.selection}: overlap of the vectors"
     shell:
-        "deftx overlap {params.vectors} --out {output} 2> {log}"
+        "deftx overlap {params.vectors} --out {output.overlap} 2> {log}"
 
 
 rule tables:
@@ -42,6 +43,7 @@ rule tables:
             task=EXPERIMENT.tasks,
             form=["md", "tex"],
         ),
+        checks=expand(f"{REPORT}/tables/{{table}}.json", table=TABLES),
     log:
         f"{REPORT}/logs/tables.log",
     benchmark:
@@ -70,6 +72,7 @@ rule costs:
     output:
         costs=captioned(f"{REPORT}/tables/costs.csv", "costs", "table"),
         table=f"{REPORT}/tables/costs.md",
+        check=f"{REPORT}/tables/costs.json",
     log:
         f"{REPORT}/logs/costs.log",
     benchmark:

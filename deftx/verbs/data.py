@@ -8,7 +8,7 @@ import typer
 
 from deftx import gpus
 from deftx.errors import ConfigError
-from deftx.verbs.options import Family, Language, Mirror, Out, Settings, parsed
+from deftx.verbs.options import Family, Language, Mirror, Out, Pinned, Settings, named, parsed
 
 
 def fetch(
@@ -32,11 +32,13 @@ def corpus(
         list[Path] | None, typer.Option(help="CSV files of datasets whose sentences are dropped.")
     ] = None,
     family: Family = None,
+    pinned: Pinned = None,
 ) -> None:
     """Clean a language's text and split it into train and valid."""
-    from deftx import corpora, datasets, testbed
+    from deftx import corpora, datasets, pins, testbed
     from deftx.settings import Corpus
 
+    pins.check(_by_file(pinned))
     if family is not None:
         spoken = parsed(testbed.Variety, settings)
         lines = testbed.corpus(parsed(testbed.Family, family), language, spoken)
@@ -66,11 +68,13 @@ def dataset(
     held_out: Annotated[Path | None, typer.Option(help="CSV file of the validation split: its rows go.")] = None,
     family: Family = None,
     spoken: Annotated[str | None, typer.Option(help="For an artificial language: its testbed entry.")] = None,
+    pinned: Pinned = None,
 ) -> None:
     """Bring labelled data into one layout: a CSV file with id, text, pair and label."""
-    from deftx import datasets, testbed
+    from deftx import datasets, pins, testbed
     from deftx.settings import DatasetSettings
 
+    pins.check(_by_file(pinned))
     kind, names = parsed(DatasetSettings, settings), parsed(list[str], labels)
     origin = ", ".join(map(str, raw or [])) or f"the testbed's dataset in {language}"
     if raw:
@@ -95,6 +99,10 @@ def dataset(
         kept = datasets.balanced(kept, kind.train_rows_per_label)
     datasets.require_labels(kept, names, origin)
     datasets.save(kept, dropped, names, out, in_valid)
+
+
+def _by_file(pinned: list[str] | None) -> dict[Path, str]:
+    return {path: sha256 for sha256, path in map(named, pinned or [])}
 
 
 def base(

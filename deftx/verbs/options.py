@@ -12,6 +12,7 @@ Base = Annotated[Path, typer.Option(help="base.json, the description of the base
 Settings = Annotated[str, typer.Option(help="Settings as JSON, or the name of a YAML file.")]
 Language = Annotated[str, typer.Argument(help="Code of the language.")]
 Family = Annotated[str | None, typer.Option(help="For an artificial language: its family, as JSON.")]
+Pinned = Annotated[list[str] | None, typer.Option(help="SHA256=FILE: what a pinned raw file must hold.")]
 Mirror = Annotated[Path | None, typer.Option(envvar="DEFTX_MIRROR", help="Folder that is looked in first.")]
 PhaseText = Annotated[str, typer.Option(help="Length and speed of the training, as JSON.")]
 Train = Annotated[Path, typer.Option(help="Corpus (text) or dataset (CSV) to train on.")]
@@ -21,6 +22,12 @@ ModuleSeed = Annotated[int, typer.Option(help="Seed of first values, order, mask
 Processes = Annotated[int, typer.Option(min=0, help="Train in so many, one on each GPU; 0 and 1: in this one.")]
 Recipe = Annotated[Path, typer.Argument(help="Recipe of a composed model.")]
 Results = Annotated[Path, typer.Argument(help="Folder of the experiment's results.")]
+
+
+def named(entry: str) -> tuple[str, Path]:
+    """NAME=FILE as both."""
+    name, _, path = entry.partition("=")
+    return name, Path(path)
 
 
 def parsed(kind: Any, settings: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deftx.verbs.options import Base, Out, Results, Settings, parsed
+from deftx.verbs.options import Base, Out, Results, Settings, named, parsed
 
 
 def overlap(
@@ -14,8 +14,10 @@ def overlap(
 ) -> None:
     """Compare vectors pair by pair: Jaccard of their masks, cosine of their values."""
     from deftx import overlap as overlaps
+    from deftx import table_files
 
-    overlaps.build(dict(_named(v) for v in vectors), out)
+    overlaps.build(dict(named(v) for v in vectors), out)
+    table_files.vouch(out)
 
 
 def tables(
@@ -24,10 +26,12 @@ def tables(
     out: Out,
 ) -> None:
     """Make tables of scores and gains in CSV, Markdown and LaTeX."""
+    from deftx import table_files
     from deftx import tables as table_stage
-    from deftx.table_plan import Plan
+    from deftx.table_plan import TABLES, Plan
 
     table_stage.build(results, parsed(Plan, plan), out)
+    table_files.vouch(*(out / f"{name}.csv" for name in TABLES))
 
 
 def costs(
@@ -38,8 +42,10 @@ def costs(
 ) -> None:
     """Tabulate what each method trains, stores and takes beside its scores, from training records and benchmarks."""
     from deftx import costs as cost_stage
+    from deftx import table_files
 
     cost_stage.build(results, parsed(cost_stage.Plan, plan), scores, out)
+    table_files.vouch(out / "costs.csv")
 
 
 def figures(
@@ -51,7 +57,7 @@ def figures(
     """Draw figures from tables, reports of masks, and overlaps."""
     from deftx import figures as figure_stage
 
-    figure_stage.build(tables, dict(map(_named, reports or [])), dict(map(_named, overlaps or [])), out)
+    figure_stage.build(tables, dict(map(named, reports or [])), dict(map(named, overlaps or [])), out)
 
 
 def sweeps(
@@ -79,11 +85,6 @@ def report(
     """Put tables, figures, times, configuration and versions on one HTML page that loads nothing."""
     from deftx import report as report_stage
 
-    named = dict(map(_named, reports or []))
+    mask_reports = dict(map(named, reports or []))
     content = parsed(dict[str, Any], config)
-    report_stage.build(tables, figures or [], captions, named, benchmarks or [], base, content, out)
-
-
-def _named(entry: str) -> tuple[str, Path]:
-    name, _, path = entry.partition("=")
-    return name, Path(path)
+    report_stage.build(tables, figures or [], captions, mask_reports, benchmarks or [], base, content, out)

@@ -40,6 +40,13 @@ def inputs_as_options(wildcards, input) -> Place:
     return Place(" ".join(f"--{name.replace('_', '-')} {quote(path)}" for name, path in named))
 
 
+def raw_as_options(wildcards, input) -> Place:
+    """The same where raw files are read, and what the pinned ones must hold."""
+    stated = ((PINNED[pin].sha256, path) for path in input if (pin := Path(path).parent.name) in PINNED)
+    pins = [f"--pinned {sha256}={quote(path)}" for sha256, path in stated if sha256]
+    return Place(" ".join([str(inputs_as_options(wildcards, input)), *pins]))
+
+
 def made_with() -> Origin:
     """Versions of what decides over the numbers of a training, and the kind of processor."""
     return Origin(versions() | {"machine": platform.machine()} if CACHE else {})

@@ -1,5 +1,7 @@
 # What `tables` in report.smk asks of the experiment: all that is trained, lacking, and published.
 
+from deftx.table_plan import TABLES
+
 
 def published_beside(task) -> list[dict]:
     """Published scores to set beside a task's."""

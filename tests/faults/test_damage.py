@@ -3,6 +3,7 @@
 Damage is what a disk, a network or a full quota does: a file is cut short, or a bit of it is another.
 """
 
+import json
 import random
 import re
 import shlex
@@ -14,12 +15,18 @@ from typing import Any
 
 import pytest
 from command import refused
-from project import PICO, Project
+from project import PICO, SHORT, Project
+from test_mad_x import add_mad_x
+from test_methods import LORA
+from test_reruns import Config
 from test_runs import digests, failed
 
-from deftx import base, composition, datasets, sft, tables, tokens
+from deftx import base, composition, datasets, families, sft, table_files, tables, tokens
 from deftx.errors import DeftxError
-from deftx.table_plan import TaskPlan
+from deftx.files import read_json
+from deftx.sources import sha256_of
+from deftx.table_plan import TABLES, TaskPlan
+from deftx.verbs import data
 
 FLIPS = 60
 TASK = TaskPlan(
@@ -37,6 +44,13 @@ def vector(path: Path) -> Any:
     """A vector whole, as text: arrays compare entry by entry."""
     loaded = sft.load(path)
     parts = (loaded.positions, loaded.values, loaded.dense, loaded.head)
+    return loaded.metadata, [{name: array.tobytes() for name, array in part.items()} for part in parts]
+
+
+def module(path: Path) -> Any:
+    """An adapter or LoRA whole, as text."""
+    loaded = families.load(path)
+    parts = (loaded.parameters, loaded.head)
     return loaded.metadata, [{name: array.tobytes() for name, array in part.items()} for part in parts]
 
 
@@ -59,23 +73,78 @@ def recorded(path: Path) -> Any:
     return tables._training(results, [str(path.relative_to(results).with_suffix(""))]).to_csv()
 
 
+def pinned(path: Path) -> Any:
+    """Rows of a raw file, or its text, as `dataset` and `corpus` leave them."""
+    sha256, out = path.parent.name, path.parent / "out"
+    said = [f"{sha256}={path}"]
+    if path.suffix == ".csv":
+        data.dataset("new", "test", '{"layout": "csv"}', json.dumps(TASK.labels), out / "rows", [path], pinned=said)
+    else:
+        data.corpus("new", json.dumps(CORPUS | {"files": [{"path": "text"}]}), out, [path], pinned=said)
+    return [made.read_bytes() for made in sorted(out.iterdir())]
+
+
+def charted(path: Path) -> Any:
+    """A table as figures and costs read it, and as the page does."""
+    return table_files.read_table(path).to_csv(), table_files.read_rows(path)
+
+
 LOADED: dict[str, Callable[[Path], Any]] = {
     "base.json": described,
     "base/config.json": described,
     "base/model.safetensors": described,
     "base/tokenizer.json": described,
+    "raw/*/suma.csv": pinned,
+    "raw/*/suma.txt": pinned,
     "corpora/nolo/train.txt.gz": tokens.lines_of,
+    "corpora/nolo/stats.json": read_json,
     "datasets/reviews/sumi/train.csv": datasets.load,
     "datasets/trial/nolo/test.csv": datasets.load,
     "deltas/language/nolo/seed0.safetensors": delta,
     "deltas/language/nolo/seed0.json": recorded,
+    "gradients/language/nolo/seed0.safetensors": delta,
     "masks/language/deft-x/nolo/seed0.safetensors": vector,
+    "masks/language/deft-x/nolo/seed0.json": read_json,
     "sfts/task/lt-sft/sentiment/base/seed0.safetensors": vector,
+    "pruned/language/lt-sft/nolo/seed0.safetensors": vector,
+    "adapters/language/nolo/seed0.safetensors": module,
+    "adapters/task/sentiment/sumi/seed0.safetensors": module,
+    "loras/language/nolo/seed0.safetensors": module,
+    "loras/task/sentiment/base/seed0.safetensors": module,
     "composed/lt-sft/sentiment/nolo/seed0.json": composition.read,
     "predictions/lt-sft/sentiment/nolo/seed0.csv": tabulated,
     "scores/lt-sft/sentiment/nolo/seed0.json": tabulated,
+    **{f"tables/{name}.csv": charted for name in (*TABLES, "costs", "overlap-lt-sft")},
 }
 """Each kind of result, and how the stage after it loads it."""
+CORPUS = {"min_lines": 20, "valid": 0.2}
+MADE = (
+    *("corpora/new/stats.json", "datasets/trial/new/test.csv", "gradients/language/nolo/seed0.json"),
+    *("pruned/language/lt-sft/nolo/seed0.safetensors", "composed/mad-x/sentiment/nolo/seed0.json"),
+    "composed/lora/sentiment/nolo/seed0.json",
+)
+
+
+@pytest.fixture(scope="module")
+def varied(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The finished run with adapters, LoRA, gradients and pruned vectors, and a language whose raw files are pinned."""
+    project = finished.copy(tmp_path_factory.mktemp("varied") / "project")
+
+    def file(name: str) -> Config:
+        return {"path": name, "sha256": sha256_of(project.folder / "texts" / name)}
+
+    def change(config: Config) -> None:
+        add_mad_x(config)
+        config["recipe"]["lora"] = LORA
+        config["recipe"]["language"]["gradients"] = SHORT
+        config["methods"]["lora"] = {"task": "lora", "language": "lora"}
+        config["languages"]["new"] = {"corpus": CORPUS | {"files": [file("suma.txt")]}}
+        config["datasets"]["trial"]["languages"].append("new")
+        config["datasets"]["trial"]["files"]["new"] = {"test": file("suma.csv")}
+
+    project.configure(change)
+    project.run(*(f"results/pico/{name}" for name in MADE), DEFTX_MIRROR="texts")
+    return project
 
 
 def damages(content: bytes) -> Iterator[bytes]:
@@ -90,11 +159,11 @@ def damages(content: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("name", LOADED)
-def test_a_damaged_result_is_noticed_by_name(finished: Project, tmp_path: Path, name: str) -> None:
+def test_a_damaged_result_is_noticed_by_name(varied: Project, tmp_path: Path, name: str) -> None:
     """Or else nothing that is read of it has changed, as where a bit of gzip's header is another."""
     results = tmp_path / "results"
-    shutil.copytree(finished.results, results)
-    path = results / name
+    shutil.copytree(varied.results, results)
+    [path] = results.glob(name)
     good, load = path.read_bytes(), LOADED[name]
     expected = load(path)
     noticed = 0
@@ -124,12 +193,17 @@ def test_every_byte_of_a_recipe(finished: Project, tmp_path: Path) -> None:
 
 
 def test_results_of_an_earlier_version_are_read(finished: Project, tmp_path: Path) -> None:
-    """They state no checksum: JSON files none of themselves, scores none of predictions, nothing one of a dataset."""
+    """They state no checksum: JSON none of itself, scores none of predictions, nothing one of a dataset or table."""
     results = tmp_path / "results"
     shutil.copytree(finished.results, results)
-    names = ("base.json", *(name for name in LOADED if name.startswith(("composed", "predictions", "datasets"))))
+    names = (
+        "base.json",
+        *(name for name in LOADED if name.startswith(("composed", "predictions", "datasets", "tables"))),
+    )
     expected = {name: LOADED[name](results / name) for name in names}
     expected["base.json"]["files"] = {}
+    for path in (results / "tables").glob("*.json"):
+        path.unlink()
     for path in results.rglob("*.json"):
         text = path.read_text()
         text = re.sub(r',\n  "checksum": "\w*"(?=\n}\n\Z)', "", text)
@@ -195,11 +269,23 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path, capsys: pytest
     assert f"{path} is damaged, so training begins anew" in capsys.readouterr().err
 
 
-def test_the_command_in_the_message_repairs_a_run(project: Project) -> None:
+MET = {
+    "masks/language/lt-sft/nolo/seed0.safetensors": "sfts/language/lt-sft/nolo/seed0.json",
+    "datasets/trial/suma/test.csv": "scores/task-sft/sentiment/suma/seed0.json",
+    "adapters/language/nolo/seed0.safetensors": "composed/mad-x/sentiment/nolo/seed0.json",
+    "loras/language/nolo/seed0.safetensors": "composed/lora/sentiment/nolo/seed0.json",
+    "raw/*/suma.csv": "datasets/trial/new/test.json",
+}
+"""Results, and one made of each."""
+
+
+def test_the_command_in_the_message_repairs_a_run(varied: Project, tmp_path: Path) -> None:
     """A flipped bit that only a later stage meets: with the time of the file as it was, as a disk would leave it."""
+    project = varied.copy(tmp_path / "project")
     before = digests(project)
-    mask, test_set = "masks/language/lt-sft/nolo/seed0.safetensors", "datasets/trial/suma/test.csv"
-    for name in (mask, test_set):
+    names = [str(path.relative_to(project.results)) for name in MET for path in project.results.glob(name)]
+    assert len(names) == len(MET)
+    for name in names:
         path = project.results / name
         content, at = bytearray(path.read_bytes()), path.stat()
         content[len(content) // 2] ^= 1
@@ -207,20 +293,18 @@ def test_the_command_in_the_message_repairs_a_run(project: Project) -> None:
         import os
 
         os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
-    targets = [
-        f"results/pico/{name}/seed0.json" for name in ("sfts/language/lt-sft/nolo", "scores/task-sft/sentiment/suma")
-    ]
+    targets = [f"results/pico/{name}" for name in MET.values()]
     for target in targets:
         (project.folder / target).unlink()
     output = failed(project, "--retries", "0", *targets)
-    for name in (mask, test_set):
+    for name in names:
         message = re.search(
             rf"error: (\S*{re.escape(name)}) is damaged: .* make it again: (snakemake .*?) \(with", output
         )
         assert message, output
         program, *arguments = shlex.split(message[2])
         assert program == "snakemake"
-        project.run(*arguments)
+        project.run(*arguments, DEFTX_MIRROR="texts")
     project.run(*targets)
     assert digests(project) == before
 
