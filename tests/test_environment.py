@@ -1,10 +1,12 @@
-"""The environment for conda: the locked versions, and the package of the clone."""
+"""The environment for conda: the locked versions, and the package of the clone; and what CI must find."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
@@ -39,3 +41,26 @@ def test_the_environment_gets_the_package_of_the_clone(tmp_path: Path) -> None:
 def test_without_a_clone_the_way_out_is_named(tmp_path: Path) -> None:
     done = post_deploy(tmp_path / "env", str(tmp_path))
     assert done.returncode == 1 and "set DEFTX_SOURCE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("browser", "allowed", "runs"),
+    [("", "", False), ("", "1", True), ("chromium", "", True), ("google-chrome", "", True)],
+)
+def test_ci_without_a_browser_fails_unless_that_is_allowed(
+    tmp_path: Path, browser: str, allowed: str, runs: bool
+) -> None:
+    """Tests of pages are skipped without one, which nobody reads in a CI that is green."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("dirname", "id"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    for name in filter(None, ("make", browser)):
+        (tools / name).write_text(f"#!/bin/sh\necho {name} $1\n")
+        (tools / name).chmod(0o755)
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(REPOSITORY / ".ci/run", tmp_path / ".ci")
+    environment = {"PATH": str(tools), "DEFTX_CI_NO_BROWSER": allowed}
+    done = subprocess.run(["/bin/bash", tmp_path / ".ci/run"], env=environment, text=True, capture_output=True)
+    assert done.stdout == "make lint\nmake test\nmake test-slurm\n" * runs
+    assert (done.returncode == 0) is runs and ("set DEFTX_CI_NO_BROWSER=1" in done.stderr) is not runs

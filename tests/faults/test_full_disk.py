@@ -17,12 +17,14 @@ import server
 import test_hub
 import torch
 from command import files, refused, run
+from faults.conftest import mount
 from project import Project
 from test_runs import digests
 from trainings import Trainings
 
 import results
 from deftx import checkpoints, fetching, training
+from deftx.cli import app
 from deftx.errors import OutputError, SourceError
 from deftx.settings import File
 
@@ -31,6 +33,22 @@ BALLAST = "ballast"
 PHASE = json.dumps({"max_steps": 2, "learning_rate": 1e-3, "batch_size": 8})
 LANGUAGE = json.dumps({"precision": "fp32", "block": 16})
 CORPUS = json.dumps({"files": [{"path": "text"}], "min_lines": 10, "valid": 0.2})
+COSTS = {
+    "methods": {"lt-sft": "LT-SFT"},
+    "languages": {},
+    "modules": {"mood": {"lt-sft": {"b": ["sft"]}}},
+    "made": {},
+    "stages": {},
+}
+SWEEPS = {"knob": {"title": "knob", "at": [1], "series": {"both": ["lt-sft"]}}}
+EXPERIMENT = {
+    "name": "made",
+    "base": {},
+    "languages": {},
+    "tasks": {"mood": {"source": "a"}},
+    "methods": {"lt-sft": {}},
+}
+CAPTIONS = projects.REPOSITORY / "captions"
 
 
 def fill(disk: Path, room: int = 0) -> None:
@@ -68,6 +86,11 @@ def trained_task(made: Path, out: Path) -> list[Any]:
             "--out", out]  # fmt: skip
 
 
+def beside(made: Path, stage: str, shape: Any, out: Path) -> list[Any]:
+    """A training of adapters or LoRA."""
+    return [stage, "--shape", json.dumps(shape), *trained(made, out)[1:]]
+
+
 def masked(made: Path, out: Path, *selection: Any) -> list[Any]:
     return [*selection, "--k", 400, "--out", out / "mask", "--report", out / "mask.json"]
 
@@ -87,6 +110,9 @@ COMMANDS: dict[str, Callable[[Path, Path], list[Any]]] = {
     ],
     "base": pretrained,
     "train": lambda made, out: trained(made, out / "delta"),
+    "gradients": lambda made, out: trained(made, out / "sums", "--gradients"),
+    "adapter": lambda made, out: beside(made, "adapter", {}, out / "adapter"),
+    "lora": lambda made, out: beside(made, "lora", {"rank": 2}, out / "lora"),
     "mask": lambda made, out: masked(made, out, "mask", made / "delta", "--selection", '{"rank": {"variance": 0.9}}'),
     "random-mask": lambda made, out: masked(made, out, "random-mask", made / "delta"),
     "sparse": lambda made, out: trained(made, out / "sft", "--mask", made / "mask"),
@@ -108,7 +134,18 @@ COMMANDS: dict[str, Callable[[Path, Path], list[Any]]] = {
     "tables": lambda made, out: [
         *("tables", made, "--plan", json.dumps(results.plan(("a", "b"), [0])), "--out", out),
     ],
+    "costs": lambda made, out: [
+        *("costs", made, "--plan", json.dumps(COSTS), "--scores", made / "scores.csv", "--out", out),
+    ],
     "figures": lambda made, out: ["figures", made, "--out", out],
+    "sweeps": lambda made, out: [
+        *("sweeps", made / "scores.csv", "--settings", json.dumps(SWEEPS), "--out", out / "sweeps"),
+    ],
+    "report": lambda made, out: [
+        *("report", made, "--config", json.dumps(EXPERIMENT), "--base", made / "base.json"),
+        *(part for caption in sorted(CAPTIONS.glob("*.rst")) for part in ("--captions", caption)),
+        *("--out", out / "report.html"),
+    ],
 }  # fmt: skip
 """A command of each stage, by what is made and where it writes."""
 
@@ -142,11 +179,33 @@ def test_each_stage(made: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.
     assert kept(disk) == expected
 
 
+def test_every_stage_is_here() -> None:
+    """Those that only read, or write where a test of their own looks, aside."""
+    verbs = {str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback}
+    elsewhere = {"fetch", "convert", "plan", "clean-deltas", "schema"}
+    assert verbs - {COMMANDS[stage](Path(), Path())[0] for stage in COMMANDS} == elsewhere
+
+
 def test_a_training_that_has_no_room_does_not_begin(made: Path, disk: Path) -> None:
     fill(disk, PAGE)
     message = refused(*COMMANDS["train"](made, disk))
     assert message.startswith(f"{disk}/delta: training needs ") and "Make room" in message
     assert files(disk) == [BALLAST]
+
+
+@pytest.mark.parametrize("program", ["echo to $6 >&2; echo refused >&2; exit 32", None])
+def test_skips_have_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None) -> None:
+    """The same in every test, or pytest would say it for each; also where there is no mount at all."""
+    if program:
+        (tmp_path / "mount").write_text(f"#!/bin/sh\n{program}\n")
+        (tmp_path / "mount").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reasons = set()
+    for name in ("one", "other"):
+        with pytest.raises(pytest.skip.Exception) as skipped:
+            mount(tmp_path / name)
+        reasons.add(str(skipped.value))
+    assert reasons == {"needs a small file system, and mounting one is refused"}
 
 
 def test_a_checkpoint_keeps_the_one_before(disk: Path) -> None:
