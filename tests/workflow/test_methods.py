@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from project import SHORT, Project, each
+from test_mad_x import add_mad_x
 
 from deftx import lora, sft
 
@@ -22,6 +23,7 @@ METHODS = {
     "pruned": {"task": "pruned", "language": "pruned", "selection": "lt-sft"},
     "lora-arithmetic": {"task": "lora", "language": "lora"},
     "lora-on-source": {"task": "lora", "language": "lora", "source_adaptation": True, "weights": {"language": 0.5}},
+    "mad-x": {"task": "adapter", "language": "adapter"},
 }
 LORA = {
     "language": {"rank": 2, "phase": SHORT | {"learning_rate": 0.05}},
@@ -35,12 +37,13 @@ def ablate(config: Config) -> None:
     config["name"], config["root"] = "ablation", "results/pico"
     config["selections"]["random"] = {"select": "random", "k": {"language": 0.2, "task": 0.1}}
     config["recipe"]["lora"] = LORA
+    add_mad_x(config)
     config["methods"] |= METHODS
     config["sweeps"] = {"conflicts": SWEEP}
 
 
 def test_ablations_share_all_that_does_not_depend_on_them(project: Project) -> None:
-    """No delta is trained but those of the task on top of each target's own, and each LoRA once."""
+    """No delta is trained but those of the task on top of each target's own, and each LoRA and adapter once."""
     project.configure(ablate)
     assert project.planned() == each(
         "deltas/task/sentiment/mlm-{suma,nolo}/seed0",
@@ -50,6 +53,8 @@ def test_ablations_share_all_that_does_not_depend_on_them(project: Project) -> N
         "pruned/task/lt-sft/sentiment/lt-sft-sumi/seed0",
         "loras/language/{sumi,suma,nolo}/seed0",
         "loras/task/sentiment/{base,lora-sumi}/seed0",
+        "adapters/language/{sumi,suma,nolo}/seed0",
+        "adapters/task/sentiment/sumi/seed0",
         f"{{composed,scores}}/{{{','.join(METHODS)}}}/sentiment/{{suma,nolo}}/seed0",
         "tables",
         "figures",
@@ -124,19 +129,26 @@ def test_every_method_adds_what_it_says(project: Project) -> None:
 
     assert added("ties", "nolo") == ["sfts/task/lt-sft/sentiment/lt-sft-sumi/seed0"]
     assert added("mlm-then-task", "nolo") == ["deltas/task/sentiment/base/seed0"]
+    assert added("mad-x", "nolo") == ["adapters/task/sentiment/sumi/seed0"]
+    assert added("mad-x", "suma") == [*added("mad-x", "nolo"), "adapters/language/suma/seed0"]
+    assert not (results / "adapters/language/nolo").exists()
     assert len(added("source-kept", "nolo")) == 2
-    notes = {
-        (m, lang): recipe(m, lang)["note"] for m in ("full-ft", "source-kept", "ties") for lang in ("suma", "nolo")
-    }
-    assert {key for key, note in notes.items() if note} == {("ties", "nolo")}
-    assert notes["ties", "nolo"] == "no language vector"
+    noted = ("full-ft", "source-kept", "ties", "mad-x")
+    notes = {(m, lang): recipe(m, lang)["note"] for m in noted for lang in ("suma", "nolo")}
+    assert {key for key, note in notes.items() if note} == {("ties", "nolo"), ("mad-x", "nolo")}
+    assert notes["ties", "nolo"] == notes["mad-x", "nolo"] == "no language vector"
 
     report = project.folder / "results/ablation"
     assert sorted(path.name for path in (report / "figures").iterdir()) == ["sweeps.pdf", "sweeps.png", "sweeps.svg"]
     scores = pd.read_csv(report / "tables/scores.csv", keep_default_na=False).set_index(["method", "language"])
     marked = {key for key, note in scores["note"].items() if note == "no language vector"}
     assert marked == {(m, "nolo") for m in ("lt-sft", "deft-x", *METHODS) if m != "source-kept"}
-    assert "no language vector" in (report / "tables/sentiment.md").read_text()
+    lines = (report / "tables/sentiment.md").read_text().splitlines()
+    cells = {title.strip(): row for title, *row in (line.strip("| ").split("|") for line in lines if "|" in line)}
+    daggers = {method: ["\N{DAGGER}" in cell for cell in cells[method]] for method in ("mad-x", "source-kept")}
+    assert [name.strip() for name in cells["method"][:2]] == ["suma", "nolo"]
+    assert daggers["mad-x"][:2] == [False, True] and not any(daggers["source-kept"])
+    assert "no language vector" in "".join(lines)
     trained = pd.read_csv(report / "tables/training.csv").set_index("vector")["trained_parameters"]
     costs = pd.read_csv(report / "tables/costs.csv").set_index(["method", "language"])
     modules = ["loras/task/sentiment/base/seed0", "loras/language/suma/seed0"]
