@@ -49,7 +49,7 @@ calls = [
     for (file, _, caller), (_, count, *_) in callers.items()
     if named[file]
 ]
-of_functions = [(f"{named[c.co_filename]}:{c.co_name}", line - c.co_firstlineno, n) for (c, line), n in lines.items()]
+of_functions = [(f"{named[c.co_filename]}:{c.co_name}", line, n) for (c, line), n in lines.items()]
 Path("counts.json").write_text(json.dumps({"calls": calls, "lines": of_functions}))
 """
 """A dry run that leaves which function of ours called what, and which of its lines were executed, and how often.
