@@ -44,9 +44,10 @@ SWEEPS = {"knob": {"title": "knob", "at": [1], "series": {"both": ["lt-sft"]}}}
 EXPERIMENT = {
     "name": "made",
     "base": {},
-    "languages": {},
-    "tasks": {"mood": {"source": "a"}},
-    "methods": {"lt-sft": {}},
+    "languages": {"a": {}, "b": {}},
+    "tasks": {"mood": {"source": "a", "targets": ["b"]}},
+    "methods": {method: {} for method in results.METHODS},
+    "seeds": {"task": [0]},
 }
 CAPTIONS = projects.REPOSITORY / "captions"
 
@@ -132,7 +133,7 @@ COMMANDS: dict[str, Callable[[Path, Path], list[Any]]] = {
         *("overlap", f"one={made}/sft", f"other={made}/delta", "--out", out / "overlap.csv"),
     ],
     "tables": lambda made, out: [
-        *("tables", made, "--plan", json.dumps(results.plan(("a", "b"), [0])), "--out", out),
+        *("tables", made, "--plan", json.dumps(results.plan(("a", "b"), [0], vectors=["delta"])), "--out", out),
     ],
     "costs": lambda made, out: [
         *("costs", made, "--plan", json.dumps(COSTS), "--scores", made / "scores.csv", "--out", out),
