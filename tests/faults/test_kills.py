@@ -28,7 +28,8 @@ def killed(project: Project, chance: random.Random) -> bool:
         ended = process.poll() is not None
         if not ended:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        output, _ = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), output
     return not ended
 
 

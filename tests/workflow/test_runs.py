@@ -13,7 +13,7 @@ from test_reruns import OVERLAPS, REPORT, Config, delete_deltas, make_figures, o
 
 VARYING = {"logs", "benchmarks", "figures"}
 """Folders that hold times, or pictures."""
-TIMED = {"tables/costs.csv", "tables/costs.md"}
+TIMED = {"tables/costs.csv", "tables/costs.json", "tables/costs.md"}
 
 
 def digests(project: Project) -> dict[str, str]:
