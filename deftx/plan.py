@@ -95,7 +95,7 @@ def disk(made: Plan, at_once: int = 2) -> dict[str, float]:
     """Bytes that the run leaves, by what they are, and what its largest trainings need while they run.
 
     Args:
-        at_once: trainings that run at once; two of a real model share a machine's cores (`rules/common.smk`).
+        at_once: trainings that run at once; of a real model two, or one on each GPU (`rules/resources.smk`).
     """
     results: defaultdict[str, float] = defaultdict(float)
     for one in made.works:

@@ -17,11 +17,12 @@ if ELSEWHERE and workflow.is_main_process:
     workflow.register_resource("_cores", 1024)  # in place of `cores: all`, which would limit the threads of all jobs
 # (`workflow.cores` would refuse to say that none are given, as for a report.)
 CORES = 8 if ELSEWHERE else workflow.global_resources["_cores"].value or 2
-# A tiny model is fastest on one thread, two jobs at a time; a real one on half the cores.
-TRAIN_THREADS = 1 if EXPERIMENT.base.pretrain else max(1, CORES // 2)
 # What computes takes one GPU; nothing (else trainings on a CPU would wait for each other) where there are none.
 GPUS = 0 if ELSEWHERE else len(gpus.visible())
 GPU = min(1, GPUS)
+# A tiny model is fastest on one thread, two jobs at a time; a real one on half the cores, or on as small a share that a job
+# on each GPU fits: Snakemake counts threads against the cores.
+TRAIN_THREADS = 1 if EXPERIMENT.base.pretrain else max(1, CORES // max(2, GPUS))
 if GPUS and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS)  # no more at a time; `deftx` takes one that is free
 

@@ -20,11 +20,11 @@ def with_gpus(project: Project, number: int) -> None:
     project.edit("deftx/gpus.py", 'Path("/dev")', f"Path({str(devices)!r})")
 
 
-def planned(project: Project, *arguments: str) -> str:
+def planned(project: Project, *arguments: str, **environment: str) -> str:
     """The output of a dry run that shows resources, which Snakemake does for rules without a message."""
     for path in (project.folder / "rules").glob("*.smk"):
         path.write_text(re.sub(r"^    message:\n        .*\n", "", path.read_text(), flags=re.M))
-    return project.run("-n", *arguments, "--quiet", "host", CUDA_VISIBLE_DEVICES="0,1")
+    return project.run("-n", *arguments, "--quiet", "host", **{"CUDA_VISIBLE_DEVICES": "0,1"} | environment)
 
 
 def asked(output: str) -> dict[str, set[str]]:
@@ -42,6 +42,16 @@ def test_what_computes_takes_one_gpu_where_there_is_one(project: Project, number
     expected = "1" if number else "0"
     assert {rule: rules[rule] for rule in COMPUTING} == {rule: {expected} for rule in COMPUTING}
     assert all(found <= {"none", "0"} for rule, found in rules.items() if rule not in COMPUTING)
+
+
+@pytest.mark.parametrize(("gpus", "threads"), [(0, 4), (4, 2)])
+def test_as_many_jobs_fit_as_there_are_gpus(project: Project, gpus: int, threads: int) -> None:
+    """Snakemake counts the threads of jobs against the cores, so each takes a share that leaves no GPU idle."""
+    with_gpus(project, gpus)
+    project.configure(lambda c: c.update(base={"model": "owner/real"}))
+    names = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(gpus)))}
+    body = planned(project, "--forceall", "--cores", "8", **names).split("rule full_language:")[1].split("\n\n")[0]
+    assert f"threads: {threads}\n" in body
 
 
 def test_this_machine_says_nothing_of_others(project: Project) -> None:
