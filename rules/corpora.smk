@@ -6,12 +6,14 @@ rule fetch:
     benchmark:
         f"{ROOT}/benchmarks/fetch/{{pin}}/{{name}}.jsonl"
     cache: CACHE
+    # Where Snakemake runs there is a network; compute nodes often have none.
+    localrule: True
     conda:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=lasting(60),
+        mem_mb=growing(500),
+        runtime=growing(60),
     params:
         file=lambda wildcards: dumped(PINNED[wildcards.pin], include=set(File.model_fields)),
         place=lambda wildcards: Place(fetching.place(PINNED[wildcards.pin])),
@@ -38,8 +40,8 @@ rule corpus:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=corpus_mb,
-        runtime=lasting(60),
+        mem_mb=growing(2000, PER_MB),
+        runtime=growing(60, MINUTES_PER_MB),
     params:
         inputs=raw_as_options,
         settings=corpus_settings,

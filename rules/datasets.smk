@@ -14,8 +14,8 @@ rule dataset:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=lasting(30),
+        mem_mb=growing(2000, PER_MB),
+        runtime=growing(30, MINUTES_PER_MB),
     params:
         inputs=raw_as_options,
         settings=lambda wildcards: dumped(EXPERIMENT.datasets[wildcards.dataset], exclude={"languages", "files"}),

@@ -52,8 +52,8 @@ rule tables:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=lasting(30),
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         results=lambda wildcards, input: str(Path(input.predictions[0]).parents[4]),
         plan=as_document(plan()),
@@ -81,8 +81,8 @@ rule costs:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=lasting(10),
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         plan=as_document(costs_plan()),
         results=lambda wildcards: ROOT,
@@ -113,8 +113,8 @@ rule figures:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=lasting(30),
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         tables=subpath(input.scores, parent=True),
         out=subpath(output[0], parent=True),
@@ -141,8 +141,8 @@ rule sweeps:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=lasting(30),
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=as_json({name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}),
         out=subpath(output[0], strip_suffix=".svg"),
@@ -177,8 +177,8 @@ rule report:
         "../envs/deftx.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=lasting(10),
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         tables=subpath(input.scores, parent=True),
         figures=lambda wildcards, input: [f"--figures {path}" for path in input.figures if path.endswith(".svg")],

@@ -46,9 +46,23 @@ def train_mb(wildcards, attempt) -> int:
 
 
 def lasting(minutes: int):
-    """Time limit of what takes so long on XLM-R base at most: more for a larger model, and on each attempt."""
+    """Time limit of what loads the model and takes so long on XLM-R base at most: more for a larger one, and on each attempt."""
 
     def runtime(wildcards, attempt) -> int:
         return attempt * ceil(minutes * max(1, (PARAMETERS or 0) / XLM_R_BASE))
 
     return runtime
+
+
+# Of raw text and labelled data: a Parquet file unpacks to twice its size, held as lines and as their keys; a compressed MB of
+# text takes a second of a processor, and a crowded machine ten times that.
+PER_MB, MINUTES_PER_MB = 12, 0.2
+
+
+def growing(least: int, per_mb: float = 0):
+    """Memory (MB) or time limit (minutes) of what loads no model: by the size of its inputs, and more on each attempt."""
+
+    def amount(wildcards, input, attempt) -> int:
+        return attempt * ceil(least + (per_mb * input.size_mb if per_mb else 0))
+
+    return amount

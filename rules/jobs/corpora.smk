@@ -14,11 +14,6 @@ def corpus_settings(wildcards) -> str:
     return f"--settings {dumped(language.corpus)}"
 
 
-def corpus_mb(wildcards, input) -> int:
-    """Memory to clean a corpus: a Parquet file unpacks to twice its size, held as lines and as their keys."""
-    return max(2000, int(12 * input.size_mb))
-
-
 def evaluation_sentences(wildcards) -> list[str]:
     """Test sets (all their splits) in this language: their sentences must not be trained on."""
     tests = sorted({task.test for task in EXPERIMENT.tasks.values()})

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from project import Project
+from project import Project, each
 
 COMPUTING = {"base", "full_language", "full_task", "mask_language", "mask_task", "sparse_language", "sparse_task",
              "evaluate"}  # fmt: skip
@@ -87,3 +87,32 @@ def test_memory_follows_the_size_of_the_model(project: Project) -> None:
     (project.results / "base.json").unlink()
     project.configure(lambda c: c["base"]["pretrain"].update(hidden=768, layers=12, intermediate=3072))
     assert small == 2000 and 3900 < memory() < 4200  # 85 million parameters in layers
+
+
+ASKING = """
+
+from types import SimpleNamespace
+for each in workflow.rules:
+    for name in each.resources.keys() & {"mem_mb", "runtime"}:
+        of = lambda mb, attempt: each.resources[name].evaluate(None, input=SimpleNamespace(size_mb=mb), attempt=attempt)
+        print("asks", each.name, name, *(of(*which).value for which in ((0, 1), (0, 3), (100, 1))))
+"""
+"""What every rule asks for without data, in its third attempt, and for 100 MB."""
+
+
+def test_memory_and_time_follow_model_data_and_attempt(project: Project) -> None:
+    """Limits of trainings alone do not rise: they go on from what they have saved."""
+    project.configure(lambda c: c.update(base={"model": "FacebookAI/xlm-roberta-large"}))
+    (project.results / "base.json").unlink()
+    project.edit("Snakefile", "\nrule all:", ASKING + "\nrule all:")
+    asks = (line.split() for line in project.run("--list-rules").splitlines() if line.startswith("asks "))
+    found = {(rule, name): tuple(map(int, amounts)) for _, rule, name, *amounts in asks}
+    trainings = {rule for rule, name in found if name == "runtime" and found[rule, name] == (720, 720, 720)}
+    assert trainings == each("{full,sparse,gradients,adapter,lora}_{language,task}")
+    rising = {key: amounts for key, amounts in found.items() if key not in {(rule, "runtime") for rule in trainings}}
+    assert len(rising) == 2 * 28 - len(trainings)
+    assert all(third == 3 * first > 0 for first, third, _ in rising.values())
+    with_data = {rule for (rule, _), (first, _, much) in found.items() if much > first}
+    assert with_data == {"corpus", "dataset"}
+    assert found["corpus", "mem_mb"] == (2000, 6000, 3200) and found["corpus", "runtime"] == (60, 180, 80)
+    assert found["mask_language", "runtime"][0] > 60 and found["tables", "runtime"][0] == 30  # the model is large
