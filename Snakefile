@@ -61,19 +61,15 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
-# Of a result that comes out of the cache there is no time to measure, so Snakemake wants none of any that may.
-for shared in (each for each in workflow.rules if each.cache.output):
+# Of a result that comes out of the cache there is no time to measure, so Snakemake wants none of any that may. As a module,
+# rules of the workflow that uses it are left as they are.
+for shared in (each for each in workflow.rules if each.cache.output and each.module_globals is globals()):
     shared._benchmark = None
 
 
 # In a run; plans and summaries can be had of results that belong to somebody else.
 onstart:
     check_folders(ROOT, REPORT)
-
-
-localrules:
-    all,
-    fetch,
 
 
 rule all:
@@ -83,5 +79,6 @@ rule all:
         rules.tables.output,
         rules.costs.output,
         rules.sweeps.output if EXPERIMENT.sweeps else rules.figures.output,
+    localrule: True
     message:
         f"{EXPERIMENT.name} is complete: {REPORT}/tables and {REPORT}/figures"

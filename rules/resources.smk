@@ -6,8 +6,17 @@ from deftx import gpus
 from deftx.errors import DeftxError
 from deftx.shapes import SHAPES, shape_of
 
-# A job that is told to end (SIGTERM) waits for its command, which saves its state.
-shell.prefix("trap : TERM; ")
+
+class Waiting(shell):
+    """A shell that is told to end (SIGTERM) waits for its command, which saves its state."""
+
+    @classmethod
+    def _get_process_prefix(cls, *executable) -> str:
+        return f"{super()._get_process_prefix(*executable)} trap : TERM; "
+
+
+# For the commands of this workflow; as a module, it leaves those of the workflow that uses it alone, and `shell.prefix`.
+shell = Waiting
 # Within a job of a cluster nothing is tried again: the next attempt is a job of its own, with more memory and time.
 RETRIES = 0 if workflow.remote_exec else 2
 # On a cluster or in a cloud this machine's cores say nothing about those that jobs run on, nor do its GPUs. Snakemake knows
