@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from deftx import checkpoints
 from deftx.files import publish
 from deftx.loop import fit
 from deftx.objectives import MaskedLM
 from deftx.optim import AllEntries
-from deftx.provenance import threads
+from deftx.processes import processes
+from deftx.provenance import code_of, threads, versions
 from deftx.settings import Pretraining, Training
+from deftx.sources import sha256_of
 from deftx.tokens import examples, lines_of
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
         settings: shape of the model, length and speed of the training.
         pieces: the vocabulary, one whole word each; every language of the family is written with it.
         train, valid: corpora of the known languages (text, gzipped or not).
+    Raises:
+        StoppedError: SIGTERM came; the checkpoint is saved.
     """
     from transformers import BertConfig, BertForMaskedLM
 
@@ -54,17 +59,24 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    model = BertForMaskedLM(config)
+    model = BertForMaskedLM(config).to(processes().device)
     recipe = Training(freeze_layer_norm=False, precision="fp32")
     entries = AllEntries({}, dict(model.named_parameters()))
-    record = fit(
-        model, entries, objective, settings.phase, settings.seed, recipe, checkpoint=out.with_suffix(".checkpoint")
-    )
+    job = {
+        "settings": settings.model_dump(mode="json"),
+        "pieces": list(pieces),
+        "data": {"train": [sha256_of(path) for path in train], "valid": [sha256_of(path) for path in valid]},
+        "threads": threads(),
+        "versions": versions(),
+        "code": code_of("deftx.pretraining"),
+    }
+    checkpoint = checkpoints.path_for(out, job)
+    record = fit(model, entries, objective, settings.phase, settings.seed, recipe, checkpoint=checkpoint)
     print(f"held-out masked-LM loss: {record.history}", file=sys.stderr)
     with publish(out) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-    out.with_suffix(".checkpoint").unlink(missing_ok=True)
+    checkpoints.remove(out)
 
 
 def word_tokenizer(pieces: Sequence[str]) -> "PreTrainedTokenizerFast":
