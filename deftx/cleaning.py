@@ -14,13 +14,14 @@ from deftx.errors import ConfigError
 
 MADE = {
     "full": "full fine-tunings",
+    "gradients/task": "summed gradients of tasks",
     "mask": "masks",
     "sparse": "sparse fine-tunings",
     "prune": "pruned deltas",
     "compose": "compositions",
     "evaluate": "evaluations",
 }
-"""What comes of deltas, by the folder of its benchmarks."""
+"""What comes of deltas, by the folder of its benchmarks; gradients of a task, where it starts from a vector."""
 
 
 @dataclass(frozen=True)

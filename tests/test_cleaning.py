@@ -15,6 +15,8 @@ DELTAS = ["deltas/language/ace/seed0.safetensors", "deltas/task/sentiment/base/s
 KEPT = [
     "benchmarks/full/language/ace/seed0.jsonl",
     "benchmarks/full/task/sentiment/base/seed0.jsonl",
+    "benchmarks/gradients/language/ace/seed0.jsonl",
+    "benchmarks/gradients/task/sentiment/lt-sft-min/seed0.jsonl",
     "benchmarks/mask/language/lt-sft/ace/seed0.jsonl",
     "deltas/language/ace/seed0.json",
     "masks/language/lt-sft/ace/seed0.safetensors",
@@ -30,7 +32,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [*DELTAS, *KEPT]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"\0" * 600_000)
-    for name in KEPT[:3]:  # an older run comes before the last
+    for name in KEPT[:5]:  # an older run comes before the last
         took = "NA" if "mask" in name else 5400.0
         (folder / name).write_text(f"{json.dumps({'s': 1.0})}\n{json.dumps({'s': took})}\n")
     return folder
@@ -41,7 +43,8 @@ def test_what_it_costs_is_said_before_it_is_done(results: Path) -> None:
     assert refusal.exit_code == 0 and files(results) == sorted([*DELTAS, *KEPT])
     said, _, question = refusal.stdout.rpartition("\n")[0].partition("Remove them?")
     assert "results/pico/deltas: 2 deltas, 1.2 MB" in said
-    assert "      3.00 h  2 full fine-tunings\n      0.00 h  1 masks\n" in said
+    costs = ("3.00 h  2 full fine-tunings", "1.50 h  1 summed gradients of tasks", "0.00 h  1 masks")
+    assert "".join(f"      {cost}\n" for cost in costs) in said
     assert "removed" not in question
 
 
