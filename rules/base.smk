@@ -24,7 +24,7 @@ rule base:
         inputs=inputs_as_options,
         settings=dumped(BASE),
         model=base_fingerprint(),
-        origin=base_origin(),
+        origin=base_origin,
         family=family(),
         code=code_of(
             "deftx.base",

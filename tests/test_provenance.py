@@ -1,5 +1,6 @@
 """Code hashes: what changes a result changes them, and nothing else."""
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,33 @@ def test_a_fingerprint_is_of_content_and_not_of_place(tmp_path: Path) -> None:
     assert provenance.fingerprint([here]) == provenance.fingerprint([there])
     there.write_bytes(here.read_bytes() + b"\0")
     assert provenance.fingerprint([here]) != provenance.fingerprint([there])
+
+
+INTEL = """processor	: 0
+vendor_id	: GenuineIntel
+model name	: Some Xeon
+cpu MHz		: 2000.000
+flags		: fpu sse4_2 avx2 fma avx512f md_clear
+
+processor	: 1
+vendor_id	: GenuineIntel
+"""
+ARM = "processor	: 0\nFeatures	: fp asimd bf16\nCPU implementer	: 0x41\nCPU part	: 0xd40\n"
+
+
+def test_a_processor_is_known_by_what_it_computes_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by its clock, nor by flags that say nothing of arithmetic."""
+    information = tmp_path / "cpuinfo"
+    monkeypatch.setattr(provenance, "CPUINFO", information)
+
+    def known(text: str) -> str:
+        information.write_text(text)
+        return str(provenance.processor())
+
+    before = known(INTEL)
+    assert known(INTEL.replace("2000", "2500").replace(" md_clear", "")) == before
+    assert known(INTEL.replace("avx512f", "avx512f avx512_bf16")) != before
+    assert known(INTEL.replace("Some Xeon", "Another")) != before
+    assert "asimd bf16" in known(ARM) and known(ARM) != known(ARM.replace("0xd40", "0xd49"))
+    information.unlink()
+    assert provenance.processor() == {"machine": platform.machine()}

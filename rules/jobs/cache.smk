@@ -4,11 +4,9 @@
 # result goes through params, in every job on the way. Neither are versions, nor a local base's weights: an Origin
 # brings them. Paths are in it where params hold them, unless as a Place.
 
-import platform
-
 from snakemake.logging import logger
 
-from deftx.provenance import versions
+from deftx import gpus, provenance
 from deftx.sources import sha256_of
 
 CACHE = workflow.workflow_settings.cache is not None
@@ -47,19 +45,23 @@ def raw_as_options(wildcards, input) -> Place:
     return Place(" ".join([str(inputs_as_options(wildcards, input)), *pins]))
 
 
-def made_with() -> Origin:
-    """Versions of what decides over the numbers of a training, and the kind of processor."""
-    return Origin(versions() | {"machine": platform.machine()} if CACHE else {})
+# Versions of what decides over the numbers of a training, and the kinds of processor and GPU: what is bf16 in a recipe is
+# so only where they have it.
+MADE_WITH = provenance.versions() | {"processor": provenance.processor(), "gpus": gpus.models()} if CACHE else {}
 
 
-def made_on(wildcards, resources) -> Origin:
-    """The same of a training, and the number of processes, between which dropout differs."""
-    return Origin(made_with() | {"processes": max(1, resources.gpu)})
+def made_on(wildcards, threads, resources) -> Origin:
+    """That of a training, its threads (a mask has as many), and its GPUs: a process each, between which dropout differs."""
+    return Origin(MADE_WITH | {"threads": threads, "gpu": resources.gpu})
 
 
-def base_origin() -> Origin:
-    """The same of the base, and hashes of a local one's files, whole: the job's own param samples them, for speed."""
-    return Origin(made_with() | {file.name: sha256_of(file) for file in base_files() if CACHE})
+# Hashes of a local base's files, whole: the job's own param samples them, for speed.
+BASE_HASHES = {file.name: sha256_of(file) for part in PARTS for file in base_files(part) if CACHE}
+
+
+def base_origin(wildcards, threads, resources) -> Origin:
+    """That of the base, with what a local one consists of."""
+    return Origin(made_on(wildcards, threads, resources) | BASE_HASHES)
 
 
 def raw_origin(**files: list[str]) -> Origin:
@@ -74,14 +76,18 @@ def pin_of(path: str) -> str:
 
 
 def base_is_fixed() -> bool:
-    """Whether the same configuration is always the same base: it is trained here, local, or of a commit on the hub."""
-    return bool(BASE.pretrain or base_files() or re.fullmatch("[0-9a-f]{40}", BASE.revision or ""))
+    """Whether it is known which base this is: it is trained here, local with its weights, or of a commit on the hub."""
+    if BASE.pretrain or base_folder():
+        return bool(BASE.pretrain or base_files("weights"))
+    return bool(re.fullmatch("[0-9a-f]{40}", BASE.revision or ""))
 
 
 SHARES_LANGUAGES = CACHE and base_is_fixed()
 
 if CACHE and not SHARES_LANGUAGES and workflow.is_main_process:
     logger.warning(
-        f"What is trained from {BASE.model} is not shared: the name may stand for other weights tomorrow."
+        f"What is trained from {base_folder()} is not shared: it holds no weights (*.safetensors or *.bin)"
+        if base_folder()
+        else f"What is trained from {BASE.model} is not shared: the name may stand for other weights tomorrow."
         " Give base.revision, the commit on the hub (40 hex digits)"
     )
