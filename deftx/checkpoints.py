@@ -3,6 +3,8 @@
 The file's name holds a fingerprint of the job, so a checkpoint that belongs to other settings is never used. It holds
 CRC-32s of its tensors and its progress, so neither is one that has changed; SHA-256 would take several times as long,
 every two minutes.
+The disk holds a checkpoint before it replaces the last one, and a result before its checkpoint goes, so that a machine
+that loses power loses minutes. Other results are not waited for: they notice damage, and cost less to make again.
 It is not a declared output of the workflow, which deletes those before every attempt.
 """
 
@@ -10,6 +12,7 @@ import hashlib
 import json
 import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from deftx.files import publish
+from deftx.files import flush, publish, writing
 
 
 def path_for(out: Path, job: dict[str, Any]) -> Path:
@@ -27,8 +30,18 @@ def path_for(out: Path, job: dict[str, Any]) -> Path:
     return out.with_name(f".{out.name}.{fingerprint[:16]}.checkpoint")
 
 
-def remove(out: Path) -> None:
-    """Remove all checkpoints of jobs that were to write `out`, also those of settings given up since."""
+def remove(out: Path, results: Iterable[Path]) -> None:
+    """Remove all checkpoints of jobs that were to write `out`, also those of settings given up since.
+
+    Args:
+        results: the files that were written in their place, of which the disk is to hold all bytes before.
+    Raises:
+        OutputError: it cannot.
+    """
+    written = list(results)
+    for path in dict.fromkeys([*written, *(path.parent for path in written)]):
+        with writing(path):
+            flush(path)
     for path in out.parent.glob(f".{out.name}.*.checkpoint"):
         path.unlink(missing_ok=True)
 
@@ -39,6 +52,8 @@ def save(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> No
         contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
         text = json.dumps({"progress": progress, "tensors": {name: _crc(t) for name, t in contiguous.items()}})
         save_file(contiguous, temporary, metadata={"progress": f"{zlib.crc32(text.encode())} {text}"})
+        flush(temporary)
+    flush(path.parent)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

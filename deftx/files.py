@@ -19,6 +19,7 @@ from deftx.errors import OutputError, ResultError
 SEAL = ',\n  "checksum": "'
 SEALED = re.compile(r'\n  "[^\n]{8}": "[^\n]{64}"\n\}\n\Z')  # also where the seal itself was changed
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # of file systems that do so without being asked, or not at all
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -45,6 +46,22 @@ def publish(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             _remove(temporary)
+
+
+def flush(path: Path) -> None:
+    """Wait until the disk holds the bytes of a file, or the names in a folder, in case the machine loses power.
+
+    Raises:
+        OSError: it never will.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSYNCED:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from deftx.errors import DeltaError, StoppedError
 from deftx.objectives import Batch, Objective
 from deftx.optim import Entries, clip, sum_gradients
 from deftx.processes import add_up, any_of_them, meet, processes
+from deftx.provenance import threads
 from deftx.settings import Phase, Training
 
 CHECKPOINT_SECONDS = 120.0
@@ -65,6 +66,7 @@ def fit(
 
     The order of the examples depends on (seed, epoch), all chance inside a step on (seed, step); with the same
     threads the result is the same, bit for bit, also when the run was stopped and went on from its checkpoint.
+    With other threads it begins anew; another number of processes, which share the threads, goes on.
     Of several processes (`deftx.together`, torchrun) each takes its share of every batch; the result is that of one
     process but for dropout and rounding.
 
@@ -75,6 +77,11 @@ def fit(
     run = _Run(model, entries, objective, phase, seed, recipe, pull)
     resumed = checkpoints.load(checkpoint) if checkpoint else None
     first_process = run.processes.is_main_process
+    if resumed and not run.may_go_on(resumed[1]):
+        if first_process:
+            print(f"{checkpoint} was saved with OMP_NUM_THREADS={resumed[1]['threads']}, not {threads()}, so "
+                  "training begins anew", file=sys.stderr, flush=True)  # fmt: skip
+        resumed = None
     if resumed:
         run.restore(*resumed)
         if first_process:
@@ -233,7 +240,12 @@ class _Run:
         tensors |= {f"best.{n}": t for n, t in (self.best or {}).items()}
         tensors |= {f"kept.{n}": t for n, t in self.entries.kept().items()}
         record = dict(vars(self.record))
-        return tensors, {"step": self.step, "record": record, "best_look": self.best_look}
+        progress = {"step": self.step, "record": record, "best_look": self.best_look}
+        return tensors, progress | {"processes": self.processes.num_processes, "threads": threads()}
+
+    def may_go_on(self, progress: dict[str, Any]) -> bool:
+        """Whether a snapshot is of use: not to as many processes with other threads, whose sums differ."""
+        return progress["processes"] != self.processes.num_processes or progress["threads"] == threads()
 
     def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
         """Go on from a snapshot."""

@@ -66,7 +66,6 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
         "settings": settings.model_dump(mode="json"),
         "pieces": list(pieces),
         "data": {"train": [sha256_of(path) for path in train], "valid": [sha256_of(path) for path in valid]},
-        "threads": threads(),
         "versions": versions(),
         "code": code_of("deftx.pretraining"),
     }
@@ -76,7 +75,7 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
     with publish(out) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-    checkpoints.remove(out)
+    checkpoints.remove(out, sorted(out.iterdir()))
 
 
 def word_tokenizer(pieces: Sequence[str]) -> "PreTrainedTokenizerFast":

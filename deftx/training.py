@@ -122,14 +122,15 @@ def train(
         DeltaError: training diverged, or the disk has no room for the result.
         StoppedError: SIGTERM came; the checkpoint is saved.
     """
-    _check_room(job, entries)
-    of_the_job = metadata.model_dump(mode="json", exclude={"processes"})  # any number of them may go on
+    of_the_job = metadata.model_dump(mode="json", exclude={"processes", "threads"})  # `fit` looks at these
     checkpoint = checkpoints.path_for(job.out, of_the_job | beside)
+    _check_room(job, entries, checkpoint)
     record = fit(model, entries, objective, job.phase, job.seed, job.lesson.recipe, pull, checkpoint)
     if processes().is_main_process:
         save({} if job.lesson.labels is None else arrays(entries.head))
-        write_json(job.out.with_suffix(".json"), asdict(record))
-        checkpoints.remove(job.out)
+        beside_it = job.out.with_suffix(".json")
+        write_json(beside_it, asdict(record))
+        checkpoints.remove(job.out, [job.out, beside_it])
     return record
 
 
@@ -138,17 +139,17 @@ def arrays(tensors: Mapping[str, Tensor]) -> Arrays:
     return {name: np.asarray(tensor.detach().cpu()) for name, tensor in tensors.items()}
 
 
-def _check_room(job: Job, entries: Entries) -> None:
+def _check_room(job: Job, entries: Entries, checkpoint: Path) -> None:
     """Refuse to begin what the disk cannot hold: a checkpoint (values, two moments), twice while one replaces another.
 
-    The result is smaller, and comes when there is one checkpoint left.
+    One may be there already. The result is smaller, and comes when there is one checkpoint left.
 
     Raises:
         DeltaError: named, with the room that is missing.
     """
     leaves, kept = (sum(t.numel() for t in group.values()) for group in (entries.leaves(), entries.kept()))
-    checkpoint = (3 + (job.phase.keep == "best")) * leaves + kept
-    needed = 4 * 2 * checkpoint
+    size = 4 * ((3 + (job.phase.keep == "best")) * leaves + kept)
+    needed = 2 * size - (checkpoint.stat().st_size if checkpoint.is_file() else 0)
     job.out.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(job.out.parent).free
     if free < needed:

@@ -1,17 +1,20 @@
 """A training that is killed goes on from its checkpoint, in a process of its own, to the same bytes."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors import safe_open
 from trainings import Trainings
 
 from deftx import loop, training
-from deftx.errors import DeltaError
+from deftx.errors import DeltaError, StoppedError
 from deftx.masks import build
 from deftx.settings import Denoising
 
@@ -73,3 +76,33 @@ def test_room_on_the_disk_is_checked_before_training(
     with pytest.raises(DeltaError, match=r"training needs 0\.00 GB of disk .* Make room"):
         train(pico_xlmr, tmp_path, "delta")
     assert not (tmp_path / "delta").exists()
+
+
+def test_who_goes_on_needs_no_room_for_the_checkpoint_that_is_there(
+    tmp_path: Path, pico_xlmr: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that holds two checkpoints and a little more, and the training is stopped when there is one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+        patch.setattr(loop._Run, "advance", stopping(loop._Run.advance))
+        with pytest.raises(StoppedError):
+            train(pico_xlmr, tmp_path, "delta")
+    [checkpoint] = tmp_path.glob(".delta.*.checkpoint")
+    size = checkpoint.stat().st_size
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(training.shutil, "disk_usage", lambda path: usage(3 * size, 3 * size // 2, 3 * size // 2))
+    with pytest.raises(DeltaError, match="training needs"):
+        train(pico_xlmr, tmp_path, "another")
+    train(pico_xlmr, tmp_path, "delta")
+    assert (tmp_path / "delta").is_file()
+
+
+def stopping(advance: Callable[[Any], float]) -> Callable[[Any], float]:
+    """A step, during the fourth of which SIGTERM comes."""
+
+    def stopped(run: Any) -> float:
+        if run.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return advance(run)
+
+    return stopped

@@ -285,6 +285,23 @@ def test_a_checkpoint_of_other_settings_is_not_used(trainings: Vectors, monkeypa
     assert (trainings.folder / "one").read_bytes() == (trainings.folder / "two").read_bytes()
 
 
+def test_with_other_threads_it_begins_anew(
+    trainings: Vectors, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another number of processes may go on (tests/test_processes.py); one process with other threads would differ."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "advance", stopping_at(2, loop._Run.advance))
+        with pytest.raises(KeyboardInterrupt):
+            trainings.vector("task", "one")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)  # for the tests to come
+    trainings.vector("task", "one")
+    said = capsys.readouterr().err
+    assert "was saved with OMP_NUM_THREADS=1, not 2, so training begins anew" in said and "continues from" not in said
+    assert not list(trainings.folder.glob(".one*"))
+
+
 @pytest.mark.parametrize("kind", ["frozen", "trained", "tied"])
 def test_the_output_embedding(both: Vectors, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     models: list[Any] = []
