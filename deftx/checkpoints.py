@@ -53,7 +53,8 @@ def save(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> No
         text = json.dumps({"progress": progress, "tensors": {name: _crc(t) for name, t in contiguous.items()}})
         save_file(contiguous, temporary, metadata={"progress": f"{zlib.crc32(text.encode())} {text}"})
         flush(temporary)
-    flush(path.parent)
+    with writing(path):
+        flush(path.parent)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

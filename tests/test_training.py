@@ -11,7 +11,7 @@ import pytest
 import torch
 from trainings import KINDS, LESSONS, Trainings
 
-from deftx import base, gradients, lessons, loop, optim, sft, training
+from deftx import base, checkpoints, gradients, lessons, loop, optim, sft, training
 from deftx.errors import VectorError
 from deftx.lookups import TouchedRows, UsedRows
 from deftx.masks import build
@@ -285,20 +285,27 @@ def test_a_checkpoint_of_other_settings_is_not_used(trainings: Vectors, monkeypa
     assert (trainings.folder / "one").read_bytes() == (trainings.folder / "two").read_bytes()
 
 
-def test_with_other_threads_it_begins_anew(
-    trainings: Vectors, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("processes", "said"),
+    [(1, "was saved with OMP_NUM_THREADS=1, not 2, so training begins anew"), (2, "continues from step 2 of 3")],
+)
+def test_with_other_threads_only_another_number_of_processes_goes_on(
+    trainings: Vectors, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], processes: int, said: str
 ) -> None:
-    """Another number of processes may go on (tests/test_processes.py); one process with other threads would differ."""
+    """As many would end with other values; more share the threads of one (see also tests/test_processes.py)."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     with monkeypatch.context() as patch:
         patch.setattr(loop._Run, "advance", stopping_at(2, loop._Run.advance))
         with pytest.raises(KeyboardInterrupt):
             trainings.vector("task", "one")
+    [checkpoint] = trainings.folder.glob(".one.*.checkpoint")
+    saved = checkpoints.load(checkpoint)
+    assert saved is not None
+    checkpoints.save(checkpoint, saved[0], saved[1] | {"processes": processes})
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)  # for the tests to come
     trainings.vector("task", "one")
-    said = capsys.readouterr().err
-    assert "was saved with OMP_NUM_THREADS=1, not 2, so training begins anew" in said and "continues from" not in said
+    assert [line for line in capsys.readouterr().err.splitlines() if line.endswith(said)]
     assert not list(trainings.folder.glob(".one*"))
 
 
