@@ -32,6 +32,18 @@ def test_a_page_shows_what_its_data_give(experiment: str, task: str, tmp_path: P
         assert line in page
 
 
+def test_the_page_of_nusax_shows_each_seed(tmp_path: Path) -> None:
+    written("nusax-cpu", "sentiment", tmp_path)
+    page = (DOCS / "nusax-cpu.md").read_text()
+    with (tmp_path / "seeds.csv").open() as file:
+        means = [row for row in csv.DictReader(file) if row["language"] == "mean"]
+    titles = dict.fromkeys(row["title"] for row in means)
+    assert len(means) == 3 * len(titles) == 15
+    for title in titles:
+        cells = [f"{float(row['score']):.1f}" for row in means if row["title"] == title]
+        assert f"\n| {title} | {' | '.join(cells)} |\n" in page
+
+
 def test_settings_were_chosen_by_what_the_page_shows(tmp_path: Path) -> None:
     """Table and signature; of differences among a hundred items there is nothing to state."""
     methods, lines = written(VALIDATION, "sentiment", tmp_path)
@@ -50,7 +62,7 @@ def written(experiment: str, task: str, folder: Path) -> tuple[int, list[str]]:
     return len(plan.methods), [line for line in (folder / f"{task}.md").read_text().splitlines() if line]
 
 
-@pytest.mark.parametrize("experiment", ["americasnli-cpu"])
+@pytest.mark.parametrize("experiment", ["americasnli-cpu", "nusax-cpu"])
 def test_a_page_shows_what_its_methods_cost(experiment: str) -> None:
     page = " ".join((DOCS / f"{experiment}.md").read_text().split())
     lines = costs.markdown(read_table(DOCS / "data" / experiment / "costs.csv")).splitlines()
@@ -128,10 +140,11 @@ def _rows_of(method: str) -> list[dict[str, str]]:
     ("page", "drawn"),
     [
         ("quickstart", {name: f"quickstart-{name}" for name in ("scores", "gains", "spectra", "density", "overlap")}),
+        ("nusax-cpu", {name: f"nusax-cpu-{name}" for name in ("scores", "gains", "spectra", "density", "overlap")}),
         ("americasnli-cpu", {name: f"americasnli-cpu-{name}" for name in ("scores", "gains", "overlap")}),
         ("ablations", {name: f"{name}-ablations" for name in ("quickstart", "minangkabau")}),
     ],
-    ids=["quickstart", "americasnli-cpu", "ablations"],
+    ids=["quickstart", "nusax-cpu", "americasnli-cpu", "ablations"],
 )
 def test_the_commands_of_a_page_draw_its_figures(
     page: str, drawn: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
