@@ -6,18 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from deftx import table_hashes
 from deftx.errors import DatasetError, ResultError
-from deftx.files import damaged, read_json, write_json
-from deftx.sources import sha256_of
+from deftx.files import damaged
 
 Row = Mapping[str, str]
 """A line of a table as text, by column; empty where nothing is known."""
-
-
-def vouch(*tables: Path) -> None:
-    """Write the SHA-256 of CSV tables beside them, as JSON files of their names; those that read them compare it."""
-    for path in tables:
-        write_json(path.with_suffix(".json"), {"sha256": sha256_of(path)})
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -26,7 +20,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         ResultError: it is no table, or has changed since it was written.
     """
-    _check(path)
+    table_hashes.check(path)
     return _read(path, keep_default_na=False, na_values=[""])
 
 
@@ -49,7 +43,7 @@ def read_rows(path: Path) -> list[Row]:
     """
     if not path.is_file():
         return []
-    _check(path)
+    table_hashes.check(path)
     lines = _read(path, dtype=str, keep_default_na=False).to_dict("records")
     return [_Line(path, {str(column): text for column, text in line.items()}) for line in lines]
 
@@ -63,14 +57,6 @@ class _Line(dict[str, str]):
 
     def __missing__(self, column: str) -> str:
         raise DatasetError(f"{self._path} has no column {column}: another version made it; run `make figures`")
-
-
-def _check(path: Path) -> None:
-    """Compare a table with the hash beside it; of an earlier version, or by hand, it has none."""
-    beside = path.with_suffix(".json")
-    stated = read_json(beside).get("sha256") if beside.is_file() else None
-    if stated is not None and path.is_file() and stated != sha256_of(path):
-        raise ResultError(damaged(path, f"it does not match the checksum in {beside.name}"))
 
 
 def _read(path: Path, **how: Any) -> pd.DataFrame:

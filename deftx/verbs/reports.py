@@ -14,10 +14,10 @@ def overlap(
 ) -> None:
     """Compare vectors pair by pair: Jaccard of their masks, cosine of their values."""
     from deftx import overlap as overlaps
-    from deftx import table_files
+    from deftx import table_hashes
 
     overlaps.build(dict(named(v) for v in vectors), out)
-    table_files.vouch(out)
+    table_hashes.vouch(out)
 
 
 def tables(
@@ -26,12 +26,12 @@ def tables(
     out: Out,
 ) -> None:
     """Make tables of scores and gains in CSV, Markdown and LaTeX."""
-    from deftx import table_files
+    from deftx import table_hashes
     from deftx import tables as table_stage
     from deftx.table_plan import TABLES, Plan
 
     table_stage.build(results, parsed(Plan, plan), out)
-    table_files.vouch(*(out / f"{name}.csv" for name in TABLES))
+    table_hashes.vouch(*(out / f"{name}.csv" for name in TABLES))
 
 
 def costs(
@@ -42,10 +42,10 @@ def costs(
 ) -> None:
     """Tabulate what each method trains, stores and takes beside its scores, from training records and benchmarks."""
     from deftx import costs as cost_stage
-    from deftx import table_files
+    from deftx import table_hashes
 
     cost_stage.build(results, parsed(cost_stage.Plan, plan), scores, out)
-    table_files.vouch(out / "costs.csv")
+    table_hashes.vouch(out / "costs.csv")
 
 
 def figures(
