@@ -18,6 +18,7 @@ FUNCTIONS = {"save_file", "serialize_file", "ArrowWriter", "copyfile", "copyfile
              "mkstemp", "TemporaryFile", "NamedTemporaryFile"}  # fmt: skip
 ALLOWED = {
     "files.publish": "the one that renames",
+    "files.flush": "nothing; it waits for the disk",
     "fetching._copy": "under the name that publish gives",
     "fetching._go_on": "the part of a download, which becomes the result by a rename",
     "gpus._lock": "an empty file, for its lock",
