@@ -6,10 +6,12 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from command import run
 from pydantic import TypeAdapter
 
+from benchmarks import quickstart_seeds
 from deftx import costs, reading, tables
 from deftx.table_files import read_table
 from deftx.table_plan import Plan
@@ -91,6 +93,17 @@ def test_a_score_of_the_nusax_page_by_hand() -> None:
         scores.append(2 * hit / (sum(g == label for g, _ in pairs) + sum(p == label for _, p in pairs)))
     stored = json.loads((DATA / "scores/deft-x/sentiment/ace/seed0.json").read_text())["macro_f1"]
     assert abs(100 * sum(scores) / len(labels) - stored) < 1e-9
+
+
+def test_the_seeds_of_the_quickstart_are_those_of_its_data() -> None:
+    """Every line of the benchmark's report, with minus signs as typeset."""
+    page = (DOCS / "quickstart.md").read_text()
+    report = quickstart_seeds.report(pd.read_csv(DOCS / "data/quickstart-seeds/scores.csv")).replace("-SFT", "~")
+    lines = [re.sub(r"-(?=\d)", "\N{MINUS SIGN}", line).replace("~", "-SFT") for line in report.splitlines()]
+    shown = [line for line in lines if line.startswith(("| full", "| task", "| LT", "| DeFT", "DeFT", "Signature"))]
+    assert len(shown) == 4 + 3 + 2
+    for line in shown:
+        assert line in page
 
 
 ABLATIONS = ["ablations", "ablations-minangkabau"]
