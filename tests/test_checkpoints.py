@@ -64,8 +64,12 @@ def test_a_folder_that_cannot_be_synchronised_is_none_of_our_business(
 ) -> None:
     """Some file systems refuse it."""
 
+    asked = []
+
     def refuse(descriptor: int) -> None:
+        asked.append(descriptor)
         raise OSError(22, "Invalid argument")
 
     monkeypatch.setattr(os, "fsync", refuse)
     files.flush(tmp_path)
+    assert len(asked) == 1

@@ -50,9 +50,8 @@ def listed(tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def holding(devices: Path, locks: Path, count: int = 1, **more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A process that has taken a GPU, and its name."""
-    locks.mkdir(exist_ok=True)
+def taking(devices: Path, locks: Path, count: int, **more: str) -> Iterator["subprocess.Popen[str]"]:
+    """A process that takes GPUs, for as long as it is looked at."""
     with subprocess.Popen(
         [sys.executable, "-c", CODE, str(devices), str(count)],
         env=alone() | {"TMPDIR": str(locks)} | more,
@@ -61,29 +60,27 @@ def holding(devices: Path, locks: Path, count: int = 1, **more: str) -> Iterator
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
         try:
-            yield process, process.stdout.readline().strip()
+            yield process
         finally:
             process.kill()
 
 
 @contextmanager
+def holding(devices: Path, locks: Path, count: int = 1, **more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A process that has taken a GPU, and its name."""
+    locks.mkdir(exist_ok=True)
+    with taking(devices, locks, count, **more) as process:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+
+
+@contextmanager
 def waiting(devices: Path, locks: Path, **more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A process that has to wait for a GPU, and what it says of it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", CODE, str(devices), "1"],
-        env=alone() | {"TMPDIR": str(locks)} | more,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with taking(devices, locks, 1, **more) as process:
         assert process.stderr is not None
-        try:
-            yield process, process.stderr.readline()
-        finally:
-            process.kill()
+        yield process, process.stderr.readline()
 
 
 @pytest.mark.parametrize(
