@@ -7,11 +7,12 @@ line, so that adding text never moves a line from one side to the other.
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deftx.errors import CorpusError
+from deftx import datasets
+from deftx.errors import ConfigError, CorpusError
 from deftx.files import write_gzip, write_json
 from deftx.settings import Corpus, CorpusFile
 from deftx.sources import delimiter_of, read_column, read_table, read_text
@@ -29,6 +30,18 @@ class Statistics:
     valid: int = 0
     words: int = 0
     characters: int = 0
+
+
+def read_all(files: Sequence[CorpusFile], paths: Sequence[Path]) -> list[str]:
+    """Return the lines of all raw files of a language, one file after the other; each lies at the path given with it.
+
+    Raises:
+        ConfigError: there are not as many paths as files.
+        And what `read_lines` raises.
+    """
+    if len(paths) != len(files):
+        raise ConfigError(f"the settings name {len(files)} files, but --raw names {len(paths)}")
+    return [line for file, path in zip(files, paths, strict=True) for line in read_lines(file, path)]
 
 
 def read_lines(file: CorpusFile, path: Path) -> list[str]:
@@ -89,14 +102,17 @@ def is_valid(line: str, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-def build(lines: Iterable[str], settings: Corpus, evaluation: Iterable[str], out: Path, origin: str) -> Statistics:
+def build(lines: Iterable[str], settings: Corpus, evaluation: Iterable[Path], out: Path, origin: str) -> Statistics:
     """Clean and split a corpus: writes train.txt.gz, valid.txt.gz and stats.json into `out`.
 
+    Args:
+        evaluation: CSV files of datasets whose texts, and second texts of pairs, are dropped.
     Raises:
         CorpusError: fewer clean lines than `settings.min_lines`, or a side of the split is empty.
     """
     counts = Statistics()
-    forbidden = {key(sentence) for sentence in evaluation}
+    rows = (row for path in evaluation for row in datasets.load(path))
+    forbidden = {key(row[column]) for row in rows for column in ("text", "pair") if column in row}
     kept = list(clean(lines, forbidden, settings.min_words, counts))
     valid = [line for line in kept if is_valid(line, settings.valid)]
     train = [line for line in kept if not is_valid(line, settings.valid)]

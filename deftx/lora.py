@@ -26,6 +26,7 @@ from deftx.errors import ConfigError, VectorError
 from deftx.module_files import check_base
 from deftx.module_files import save as save
 from deftx.settings import Lora
+from deftx.shapes import is_target
 
 MERGES = True
 """LoRA ends up in the base's own parameters."""
@@ -64,10 +65,10 @@ def shape_of(description: Description, sizes: Lora) -> Shape:
     adapted: dict[str, tuple[int, int]] = {}
     for name, shape in description.shapes.items():
         module, _, kind = name.rpartition(".")
-        if kind == "weight" and len(shape) == 2 and in_layer(module) and sizes.adapts(module):
+        if kind == "weight" and len(shape) == 2 and in_layer(module) and is_target(module, sizes.targets):
             adapted[name] = (shape[0], shape[1])
     for target in sizes.targets:
-        if not any(Lora(targets=(target,)).adapts(name.rpartition(".")[0]) for name in adapted):
+        if not any(is_target(name.rpartition(".")[0], (target,)) for name in adapted):
             raise ConfigError(
                 f"targets: no weight matrix in the layers of {description.name} is called {target}; name modules as "
                 "the model does, such as query, key, value, dense"

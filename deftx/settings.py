@@ -235,10 +235,6 @@ class Lora(Strict):
     """Modules of the encoder's layers whose matrices are adapted, by the end of their names. The default is all of them
     (Dettmers et al. 2023, section 4); the authors' scripts take `query` and `value`."""
 
-    def adapts(self, module: str) -> bool:
-        """Whether a module of a layer, by its dotted name, is among the targets."""
-        return any(f".{module}".endswith(f".{target}") for target in self.targets)
-
 
 class VarianceRank(Strict):
     """The smallest rank whose squared singular values sum to this share of all."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,11 @@ class Shape:
     def total(self) -> int:
         """Parameters of the encoder."""
         return self.body + (self.vocabulary + self.positions + 3) * self.hidden
+
+
+def is_target(module: str, targets: Iterable[str]) -> bool:
+    """Return whether a module, by its dotted name, is among those that LoRA adapts, by the ends of their names."""
+    return any(f".{module}".endswith(f".{target}") for target in targets)
 
 
 SHAPES = {

@@ -29,6 +29,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from deftx.errors import ConfigError
+from deftx.settings import Corpus
 
 LABELS = ("negative", "neutral", "positive")
 SPLITS = ("train", "valid", "test")
@@ -51,6 +52,8 @@ ONSETS = (*"bdfghjklmnprstvwz", "ch", "sh", "tr", "kr", "pl")
 VOWELS = (*"aeiou", "ai", "au")
 CODAS = ("", "", "", *"nrsl")
 
+CLEANING = Corpus.model_construct(files=(), min_words=2, valid=0.05, min_lines=20)
+"""How the unlabelled text of an artificial language is cleaned and split."""
 ENDINGS = ("subject", "object", "past", "present")  # the marked roles and tenses
 
 T = TypeVar("T")

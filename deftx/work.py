@@ -10,7 +10,7 @@ from typing import Any
 from deftx import amounts
 from deftx.config import Experiment
 from deftx.settings import Lora, Phase
-from deftx.shapes import SHAPES, Shape
+from deftx.shapes import SHAPES, Shape, is_target
 
 HELD_OUT_BLOCKS = 256
 """A look at held-out text takes so many blocks (`objectives.VALID_BLOCKS`)."""
@@ -148,7 +148,7 @@ def trained(command: Sequence[str], shape: Shape, budgets: dict[str | None, floa
         return _adapter(json.loads(option(command, "--shape") or ""), shape)
     if command[0] == "lora":
         factors = Lora.model_validate_json(option(command, "--shape") or "")
-        widths = (sum(matrix) for module, matrix in shape.matrices.items() if factors.adapts(module))
+        widths = (sum(matrix) for module, matrix in shape.matrices.items() if is_target(module, factors.targets))
         return float(shape.layers * factors.rank * sum(widths))
     mask = option(command, "--mask")
     return float(shape.total) if mask is None else _known_budget(mask, budgets)

@@ -35,24 +35,17 @@ def corpus(
     pinned: Pinned = None,
 ) -> None:
     """Clean a language's text and split it into train and valid."""
-    from deftx import corpora, datasets, pins, testbed
+    from deftx import corpora, pins, testbed
     from deftx.settings import Corpus
 
     pins.check(_by_file(pinned))
     if family is not None:
-        spoken = parsed(testbed.Variety, settings)
-        lines = testbed.corpus(parsed(testbed.Family, family), language, spoken)
-        cleaning = Corpus.model_construct(files=(), min_words=2, valid=0.05, min_lines=20)
+        cleaning = testbed.CLEANING
+        lines = testbed.corpus(parsed(testbed.Family, family), language, parsed(testbed.Variety, settings))
     else:
-        cleaning, raw = parsed(Corpus, settings), raw or []
-        if len(raw) != len(cleaning.files):
-            raise ConfigError(f"the settings name {len(cleaning.files)} files, but --raw names {len(raw)}")
-        lines = [
-            line for file, path in zip(cleaning.files, raw, strict=True) for line in corpora.read_lines(file, path)
-        ]
-    sentences = (row[column] for path in evaluation or [] for row in datasets.load(path) for column in ("text", "pair")
-                 if column in row)  # fmt: skip
-    counts = corpora.build(lines, cleaning, sentences, out, language)
+        cleaning = parsed(Corpus, settings)
+        lines = corpora.read_all(cleaning.files, raw or [])
+    counts = corpora.build(lines, cleaning, evaluation or [], out, language)
     print(f"{language}: {counts.train} lines to train on, {counts.valid} held out, of {counts.raw}", file=sys.stderr)
 
 
@@ -85,20 +78,11 @@ def dataset(
         datasets.check_labels(rows, names, origin)
     else:
         raise ConfigError("a dataset needs its raw file (--raw), or a family and a language of the testbed")
-    kept = rows
+    made = datasets.build(rows, kind, names, split, out, origin, near or [], sibling or [], held_out)
     if kind.drop_near_copies:
-        elsewhere = datasets.texts_of(sibling or [], kind)
-        kept = datasets.without_near_copies(rows, kind.drop_near_copies, near or [], elsewhere)
-        print(f"{len(rows) - len(kept)} of {len(rows)} rows dropped as near copies", file=sys.stderr)
-    dropped = len(rows) - len(kept)
+        print(f"{made['dropped_near_copies']} of {len(rows)} rows dropped as near copies", file=sys.stderr)
     if held_out:
-        kept = datasets.without_held_out(kept, datasets.load(held_out))
-        print(f"{len(rows) - dropped - len(kept)} rows dropped as rows of the validation split", file=sys.stderr)
-    in_valid = len(rows) - dropped - len(kept)
-    if kind.train_rows_per_label and split == "train":
-        kept = datasets.balanced(kept, kind.train_rows_per_label)
-    datasets.require_labels(kept, names, origin)
-    datasets.save(kept, dropped, names, out, in_valid)
+        print(f"{made['dropped_held_out']} rows dropped as rows of the validation split", file=sys.stderr)
 
 
 def _by_file(pinned: list[str] | None) -> dict[Path, str]:
