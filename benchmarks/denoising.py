@@ -15,8 +15,8 @@ from torch import Tensor
 
 from benchmarks.measure import Row, child, emit, peak_mb, say, seconds
 from benchmarks.models import maskable_shapes, random_delta
-from deftx.denoise import chosen_rank, denoise
-from deftx.settings import VarianceRank
+from deftx.config.masks import VarianceRank
+from deftx.masks.denoise import chosen_rank, denoise
 
 RULE = VarianceRank(variance=0.9)
 KEEP = 0.05

@@ -2,8 +2,9 @@
 
     python -m benchmarks.exchange --scale base
 
-Two processes on the CPU (gloo) sum the gradients of a classifier of XLM-R base's shapes, as `deftx.loop` does after
-each backward pass; nothing is computed. Bytes are those that a process wrote to its sockets, by the kernel's count.
+Two processes on the CPU (gloo) sum the gradients of a classifier of XLM-R base's shapes, as `deftx.training.loop` does
+after each backward pass; nothing is computed. Bytes are those that a process wrote to its sockets, by the kernel's
+count.
 """
 
 import argparse
@@ -26,8 +27,8 @@ from benchmarks.full_phase import USED_SHARE
 from benchmarks.measure import Row, child, emit
 from benchmarks.models import configuration
 from benchmarks.sparse_phase import mask_of
-from deftx.optim import all_entries, masked_entries, parameters_of, sum_gradients
-from deftx.settings import Training
+from deftx.config.training import Training
+from deftx.training.trainable import all_entries, masked_entries, parameters_of, sum_gradients
 
 PROCESSES, STEPS = 2, 5
 

@@ -19,11 +19,11 @@ from accelerate import Accelerator
 
 from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.sparse_phase import batch_of, loss_of, model_of
-from deftx.gradients import summed_gradients
-from deftx.lessons import freeze_output
-from deftx.loop import wants_bf16
-from deftx.optim import all_entries, clip, parameters_of
-from deftx.settings import Training
+from deftx.config.training import Training
+from deftx.core.device import wants_bf16
+from deftx.finetuning.gradients import summed_gradients
+from deftx.tasks.training_data import freeze_output
+from deftx.training.trainable import all_entries, clip, parameters_of
 
 USED_SHARE = 0.08  # 20,000 of 250,002
 STEPS = 5

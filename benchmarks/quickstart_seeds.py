@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 from scipy.stats import t
 
-from deftx.signatures import pooled
+from deftx.evaluation.signature import pooled
 
 PROJECT = Path(__file__).parent.parent
 

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from benchmarks.measure import say
-from deftx.plan import job_counts
+from deftx.workflow.plan import job_counts
 
 PROJECT = Path(__file__).parent.parent
 SOURCE = "source"
@@ -137,7 +137,7 @@ def draw(rows: Sequence[Planned], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from deftx.drawing import COLOURS, COLUMN, STYLE
+    from deftx.report.figures.style import COLOURS, COLUMN, STYLE
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2 * COLUMN, 2.2))

@@ -19,8 +19,8 @@ import torch
 
 from benchmarks.measure import Row, child, emit, peak_mb, seconds
 from benchmarks.models import maskable_shapes, random_delta
-from deftx import sft
-from deftx.masks import Stored, largest
+from deftx.masks.select import Stored, largest
+from deftx.modules import vectors
 
 SHARE = 0.05
 
@@ -29,22 +29,22 @@ def store(scale: str, path: Path) -> None:
     """A delta of a whole model as a file."""
     shapes = maskable_shapes(scale)
     dense = {name: random_delta(name, shape).numpy() for name, shape in shapes.items()}
-    metadata = sft.Metadata(
+    metadata = vectors.Metadata(
         kind="delta", base="0" * 64, base_model="random", shapes=shapes, objective="masked-lm", seed=0, threads=1
     )
-    sft.save(sft.Vector(metadata, dense=dense), path)
+    vectors.save(vectors.Vector(metadata, dense=dense), path)
 
 
 def by_streaming(path: Path, k: int) -> int:
     """Ours, from the file."""
-    with sft.open_delta(path) as file:
+    with vectors.open_delta(path) as file:
         return sum(map(len, largest(Stored(file), k).values()))
 
 
 def by_lists(path: Path, k: int) -> int:
     """A Python list of every tenth entry's magnitude, partitioned."""
     magnitudes: list[float] = []
-    with sft.open_delta(path) as file:
+    with vectors.open_delta(path) as file:
         for name in file.names:
             magnitudes.extend(np.abs(file.read(name)).ravel()[::10].tolist())
     threshold = np.partition(magnitudes, len(magnitudes) - k // 10)[len(magnitudes) - k // 10]
@@ -53,7 +53,7 @@ def by_lists(path: Path, k: int) -> int:
 
 def by_topk(path: Path, k: int) -> int:
     """Everything in one tensor."""
-    with sft.open_delta(path) as file:
+    with vectors.open_delta(path) as file:
         everything = torch.cat([torch.from_numpy(file.read(name)).abs().flatten() for name in file.names])
     return len(everything.topk(k).indices)
 

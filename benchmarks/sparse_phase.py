@@ -24,11 +24,12 @@ from transformers import XLMRobertaForMaskedLM, XLMRobertaForSequenceClassificat
 
 from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.models import configuration
-from deftx.lessons import freeze_output
-from deftx.loop import wants_bf16
-from deftx.objectives import Batch, MaskedLM
-from deftx.optim import clip, masked_entries, parameters_of
-from deftx.settings import Training
+from deftx.config.training import Training
+from deftx.core.device import wants_bf16
+from deftx.tasks.masked_lm import MaskedLM
+from deftx.tasks.objective import Batch
+from deftx.tasks.training_data import freeze_output
+from deftx.training.trainable import clip, masked_entries, parameters_of
 
 BATCH, LENGTH, SHARE, STEPS = 8, 128, 0.05, 5
 Loss = Callable[[nn.Module, Batch], Tensor]
@@ -78,7 +79,7 @@ def mask_of(base: dict[str, nn.Parameter]) -> dict[str, Tensor]:
 
 
 def ours(model: Any, mask: dict[str, Tensor], loss: Loss) -> Callable[[Batch], None]:
-    """A step as `deftx.loop` takes it."""
+    """A step as `deftx.training.loop` takes it."""
     if model.get_output_embeddings() is not None:
         freeze_output(model, Training())
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}

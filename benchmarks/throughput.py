@@ -21,11 +21,12 @@ from transformers import XLMRobertaForMaskedLM
 
 from benchmarks.measure import Row, child, emit, say
 from benchmarks.models import configuration
-from deftx.lessons import freeze_output
-from deftx.loop import _Run, wants_bf16
-from deftx.objectives import MaskedLM
-from deftx.optim import all_entries, parameters_of
-from deftx.settings import LanguageTraining, Phase
+from deftx.config.training import LanguageTraining, Phase
+from deftx.core.device import wants_bf16
+from deftx.tasks.masked_lm import MaskedLM
+from deftx.tasks.training_data import freeze_output
+from deftx.training.loop import _Run
+from deftx.training.trainable import all_entries, parameters_of
 
 BATCH, LENGTH, STEPS = 8, 128, 8
 PHASE = Phase(max_steps=STEPS + 1, batch_size=BATCH, learning_rate=1e-4)

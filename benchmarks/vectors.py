@@ -21,24 +21,25 @@ import torch
 
 from benchmarks.measure import Row, emit, paired, say
 from benchmarks.models import maskable_shapes
-from deftx import algebra, sft
+from deftx.merging import arithmetic
+from deftx.modules import addition, vectors
 
 DENSITY = 0.05
 REPEATS = 5
 
 
-def random_vector(shapes: dict[str, list[int]], seed: int) -> sft.Vector:
+def random_vector(shapes: dict[str, list[int]], seed: int) -> vectors.Vector:
     """An SFT that moves 5 % of every parameter."""
     rng = np.random.default_rng(seed)
     positions = {n: np.flatnonzero(rng.random(prod(shape), np.float32) < DENSITY) for n, shape in shapes.items()}
     values = {n: rng.standard_normal(len(p), np.float32) * np.float32(1e-3) for n, p in positions.items()}
-    metadata = sft.Metadata(
+    metadata = vectors.Metadata(
         kind="sft", base="b" * 64, base_model="random", shapes=shapes, objective="masked-lm", seed=seed, threads=1
     )
-    return sft.Vector(metadata, positions, values)
+    return vectors.Vector(metadata, positions, values)
 
 
-def lists(vector: sft.Vector) -> dict[str, dict[str, Any]]:
+def lists(vector: vectors.Vector) -> dict[str, dict[str, Any]]:
     """A vector with its positions as lists of integers."""
     return {
         name: {
@@ -55,7 +56,7 @@ def arrays(content: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {name: (np.cumsum(entry["index_steps"]), entry["values"]) for name, entry in content.items()}
 
 
-def pickle_lists(vector: sft.Vector, path: Path) -> None:
+def pickle_lists(vector: vectors.Vector, path: Path) -> None:
     """A bare pickle, its values as numpy arrays."""
     content = lists(vector)
     for entry in content.values():
@@ -70,7 +71,7 @@ def unpickle_lists(path: Path) -> dict[str, Any]:
         return arrays(pickle.load(stream))
 
 
-def add_plainly(one: algebra.Entries, other: algebra.Entries) -> algebra.Entries:
+def add_plainly(one: arithmetic.Entries, other: arithmetic.Entries) -> arithmetic.Entries:
     """The sum of two sparse vectors by a sort of all their positions."""
     positions, inverse = np.unique(np.concatenate([one[0], other[0]]), return_inverse=True)
     values = np.zeros(len(positions), np.float32)
@@ -78,19 +79,19 @@ def add_plainly(one: algebra.Entries, other: algebra.Entries) -> algebra.Entries
     return positions, values
 
 
-def file_rows(vector: sft.Vector, folder: Path) -> list[Row]:
+def file_rows(vector: vectors.Vector, folder: Path) -> list[Row]:
     """Size, and time to save and to load."""
     entries = vector.entries
     say(f"{entries} entries: files")
     halved = replace(vector, metadata=vector.metadata.model_copy(update={"values": "bf16"}))
-    sft.save(halved, folder / "bf16")
+    vectors.save(halved, folder / "bf16")
     ours, torches, bare = folder / "sft", folder / "torch", folder / "pickle"
 
     def save() -> None:
-        sft.save(vector, ours)
+        vectors.save(vector, ours)
 
     def load() -> None:
-        sft.load(ours)
+        vectors.load(ours)
 
     saved = paired(save, lambda: torch.save({"diffs": lists(vector), "abs": {}}, torches), REPEATS)
     loaded = paired(load, lambda: arrays(torch.load(torches, weights_only=False)["diffs"]), REPEATS)
@@ -107,7 +108,7 @@ def file_rows(vector: sft.Vector, folder: Path) -> list[Row]:
     ]
 
 
-def algebra_rows(one: sft.Vector, other: sft.Vector) -> list[Row]:
+def algebra_rows(one: vectors.Vector, other: vectors.Vector) -> list[Row]:
     """Time to add and to take back, what is left changed afterwards, and the sum of two vectors."""
     say("adding")
     shapes = one.metadata.shapes
@@ -125,10 +126,10 @@ def algebra_rows(one: sft.Vector, other: sft.Vector) -> list[Row]:
         return moved / one.entries
 
     def there_and_back() -> None:
-        algebra.apply(state, one, 1.0).undo()
+        addition.apply(state, one, 1.0).undo()
 
     def by_subtraction() -> None:
-        algebra.add(state, one, 1.0)
+        addition.add(state, one, 1.0)
         for name, (index, values) in entries.items():
             state[name].view(-1)[index] -= values
 
@@ -136,7 +137,7 @@ def algebra_rows(one: sft.Vector, other: sft.Vector) -> list[Row]:
         for name, values in before.items():
             state[name].view(-1)[entries[name][0]] = values
 
-    apply = paired(lambda: algebra.apply(state, one, 1.0), assign, 3 * REPEATS)
+    apply = paired(lambda: addition.apply(state, one, 1.0), assign, 3 * REPEATS)
     restore()
     undo = paired(there_and_back, by_subtraction, REPEATS)
     restore()
@@ -147,7 +148,7 @@ def algebra_rows(one: sft.Vector, other: sft.Vector) -> list[Row]:
     say("merging")
     pairs = [((one.positions[n], one.values[n]), (other.positions[n], other.values[n])) for n in shapes]
     merge = paired(
-        lambda: [algebra.merged(*pair) for pair in pairs],
+        lambda: [arithmetic.merged(*pair) for pair in pairs],
         lambda: [add_plainly(*pair) for pair in pairs],
         2,
     )

@@ -24,7 +24,7 @@ rule adapter_language:
         shape=shape_beside("adapter", "language"),
         phase=phase_beside("adapter", "language"),
         seed="{seed}",
-        code=code_of("deftx.adapter_training"),
+        code=code_of("deftx.finetuning.adapters"),
     message:
         "{wildcards.lang}: language adapter, seed {wildcards.seed}"
     shell:
@@ -60,7 +60,7 @@ rule adapter_task:
         labels=labels_of,
         start=start_option,
         seed="{seed}",
-        code=code_of("deftx.adapter_training"),
+        code=code_of("deftx.finetuning.adapters"),
     message:
         "{wildcards.task} from {wildcards.start}: task adapter, seed {wildcards.seed}"
     shell:

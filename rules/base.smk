@@ -27,8 +27,8 @@ rule base:
         origin=base_origin,
         family=family(),
         code=code_of(
-            "deftx.base",
-            *(["deftx.pretraining", "deftx.testbed"] if BASE.pretrain else []),
+            "deftx.models.base_model",
+            *(["deftx.finetuning.pretraining", "deftx.data.synthetic"] if BASE.pretrain else []),
         ),
     message:
         "base model: pretrain a tiny one" if BASE.pretrain else "base model: check and describe it"

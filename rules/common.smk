@@ -13,12 +13,16 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
 import deftx
-from deftx import fetching, files, published, reading
-from deftx.config import Experiment
-from deftx.datasets import files_of
-from deftx.settings import File
-from deftx.errors import DeftxError
-from deftx.provenance import code_of, fingerprint
+from deftx.data import fetch as fetching
+from deftx.core import files
+from deftx.evaluation import published
+from deftx.experiment import load as reading
+from deftx.experiment.config import Experiment
+from deftx.data.layouts import files_of
+from deftx.config.data import File
+from deftx.core.errors import DeftxError
+from deftx.modules.registry import CODE
+from deftx.core.hashing import code_of, fingerprint
 
 
 def experiment() -> Experiment:
@@ -292,6 +296,17 @@ def selection_of(wildcards) -> str:
 
 # Selections whose masks are drawn at random, as a pattern of their names; where there are none it matches nothing.
 RANDOM = "|".join(re.escape(n) for n, s in EXPERIMENT.selections.items() if s.select == "random") or "(?!)"
+
+
+def code_with_modules(stage: str):
+    """The code of a stage that loads modules, and of the types of modules that a method adds."""
+
+    def code(wildcards) -> str:
+        method = EXPERIMENT.methods[wildcards.method]
+        used = {method.task, method.language} & CODE.keys()
+        return code_of(stage, *sorted(CODE[name] for name in used))
+
+    return code
 
 
 def ranked_by(selection) -> str:

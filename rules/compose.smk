@@ -17,7 +17,7 @@ rule compose:
     params:
         vectors=weighted,
         options=composition_options,
-        code=code_of("deftx.composition"),
+        code=code_with_modules("deftx.merging.recipe"),
     message:
         "{wildcards.method}: compose {wildcards.task} with {wildcards.lang}, seed {wildcards.seed}"
     shell:

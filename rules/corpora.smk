@@ -17,7 +17,7 @@ rule fetch:
     params:
         file=lambda wildcards: dumped(PINNED[wildcards.pin], include=set(File.model_fields)),
         place=lambda wildcards: Place(fetching.place(PINNED[wildcards.pin])),
-        code=code_of("deftx.fetching"),
+        code=code_of("deftx.data.fetch"),
     message:
         "fetch {params.place}"
     shell:
@@ -47,7 +47,7 @@ rule corpus:
         settings=corpus_settings,
         origin=lambda wildcards: raw_origin(raw=corpus_raw(wildcards)),
         lang="{lang}",
-        code=code_of("deftx.corpora", "deftx.testbed"),
+        code=code_of("deftx.data.corpora", "deftx.data.synthetic"),
     message:
         "{wildcards.lang}: clean the corpus"
     shell:

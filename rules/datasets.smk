@@ -24,7 +24,7 @@ rule dataset:
         spoken=dataset_spoken,
         lang="{lang}",
         split="{split}",
-        code=code_of("deftx.datasets", "deftx.testbed"),
+        code=code_of("deftx.data.datasets", "deftx.data.synthetic"),
     message:
         "{wildcards.dataset}: {wildcards.split} split in {wildcards.lang}"
     shell:

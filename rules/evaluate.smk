@@ -21,7 +21,7 @@ rule evaluate:
     params:
         max_length=lambda wildcards: EXPERIMENT.task_recipe(wildcards.task).max_length,
         metric=lambda wildcards: EXPERIMENT.tasks[wildcards.task].metric,
-        code=code_of("deftx.evaluation"),
+        code=code_with_modules("deftx.evaluation.predict"),
     message:
         "{wildcards.method}: score {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
     shell:

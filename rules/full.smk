@@ -25,7 +25,7 @@ rule full_language:
         phase=phase_of("language", "full"),
         seed="{seed}",
         origin=made_on,
-        code=code_of("deftx.full_training"),
+        code=code_of("deftx.finetuning.full"),
     message:
         "{wildcards.lang}: full fine-tuning on its text, seed {wildcards.seed}"
     shell:
@@ -60,7 +60,7 @@ rule full_task:
         labels=labels_of,
         start=start_option,
         seed="{seed}",
-        code=code_of("deftx.full_training"),
+        code=code_of("deftx.finetuning.full"),
     message:
         "{wildcards.task}: full fine-tuning from {wildcards.start}, seed {wildcards.seed}"
     shell:

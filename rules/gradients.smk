@@ -23,7 +23,7 @@ rule gradients_language:
         settings=training_settings("language"),
         phase=phase_of("language", "gradients"),
         seed="{seed}",
-        code=code_of("deftx.gradients"),
+        code=code_of("deftx.finetuning.gradients"),
     message:
         "{wildcards.lang}: gradients on its text, seed {wildcards.seed}"
     shell:
@@ -58,7 +58,7 @@ rule gradients_task:
         labels=labels_of,
         start=start_option,
         seed="{seed}",
-        code=code_of("deftx.gradients"),
+        code=code_of("deftx.finetuning.gradients"),
     message:
         "{wildcards.task}: gradients at {wildcards.start}, seed {wildcards.seed}"
     shell:

@@ -24,7 +24,7 @@ rule lora_language:
         shape=shape_beside("lora", "language"),
         phase=phase_beside("lora", "language"),
         seed="{seed}",
-        code=code_of("deftx.lora_training"),
+        code=code_of("deftx.finetuning.lora"),
     message:
         "{wildcards.lang}: LoRA of the language, seed {wildcards.seed}"
     shell:
@@ -60,7 +60,7 @@ rule lora_task:
         labels=labels_of,
         start=start_option,
         seed="{seed}",
-        code=code_of("deftx.lora_training"),
+        code=code_of("deftx.finetuning.lora"),
     message:
         "{wildcards.task} from {wildcards.start}: LoRA of the task, seed {wildcards.seed}"
     shell:

@@ -18,7 +18,7 @@ rule mask_language:
     params:
         selection=selection_of,
         k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.language,
-        code=code_of("deftx.masks"),
+        code=code_of("deftx.masks.select"),
     message:
         "{wildcards.lang}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
@@ -46,7 +46,7 @@ rule mask_task:
     params:
         selection=selection_of,
         k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.task,
-        code=code_of("deftx.masks"),
+        code=code_of("deftx.masks.select"),
     message:
         "{wildcards.task} from {wildcards.start}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
@@ -79,7 +79,7 @@ rule random_mask_language:
         runtime=lasting(60),
     params:
         k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.language,
-        code=code_of("deftx.random_masks"),
+        code=code_of("deftx.masks.random_control"),
     message:
         "{wildcards.lang}: mask at random, seed {wildcards.seed}"
     shell:
@@ -106,7 +106,7 @@ rule random_mask_task:
         runtime=lasting(60),
     params:
         k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.task,
-        code=code_of("deftx.random_masks"),
+        code=code_of("deftx.masks.random_control"),
     message:
         "{wildcards.task} from {wildcards.start}: mask at random, seed {wildcards.seed}"
     shell:

@@ -16,7 +16,7 @@ rule prune_language:
         gpu=GPU,
         runtime=lasting(60),
     params:
-        code=code_of("deftx.pruning"),
+        code=code_of("deftx.masks.prune"),
     message:
         "{wildcards.lang}: delta pruned to its mask, {wildcards.selection}, seed {wildcards.seed}"
     shell:
@@ -41,7 +41,7 @@ rule prune_task:
         gpu=GPU,
         runtime=lasting(60),
     params:
-        code=code_of("deftx.pruning"),
+        code=code_of("deftx.masks.prune"),
     message:
         "{wildcards.task} from {wildcards.start}: delta pruned to its mask, {wildcards.selection}, seed {wildcards.seed}"
     shell:

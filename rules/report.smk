@@ -16,7 +16,7 @@ rule overlap:
         runtime=lasting(30),
     params:
         vectors=lambda wildcards, input: [f"{name}={path}" for name, path in input.items()],
-        code=code_of("deftx.overlap"),
+        code=code_of("deftx.merging.overlap"),
     message:
         "{wildcards.selection}: overlap of the vectors"
     shell:
@@ -58,7 +58,7 @@ rule tables:
         results=lambda wildcards, input: str(Path(input.predictions[0]).parents[4]),
         plan=as_document(plan()),
         out=subpath(output.scores, parent=True),
-        code=code_of("deftx.tables"),
+        code=code_of("deftx.report.tables.build"),
     message:
         "tables"
     shell:
@@ -87,7 +87,7 @@ rule costs:
         plan=as_document(costs_plan()),
         results=lambda wildcards: ROOT,
         out=subpath(output.costs, parent=True),
-        code=code_of("deftx.costs"),
+        code=code_of("deftx.report.tables.costs"),
     message:
         "costs"
     # Benchmarks and vectors are read where they are, but are no inputs: times never make a job run again.
@@ -120,7 +120,7 @@ rule figures:
         out=subpath(output[0], parent=True),
         reports=[f"--reports {name}={path}" for name, path in mask_reports().items()],
         overlaps=[f"--overlaps {s}={REPORT}/tables/overlap-{s}.csv" for s in WITH_LANGUAGES],
-        code=code_of("deftx.figures"),
+        code=code_of("deftx.report.figures.build"),
     message:
         "figures"
     shell:
@@ -146,7 +146,7 @@ rule sweeps:
     params:
         settings=as_json({name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}),
         out=subpath(output[0], strip_suffix=".svg"),
-        code=code_of("deftx.sweeps"),
+        code=code_of("deftx.report.figures.sweeps"),
     message:
         "figures of scores against knobs"
     shell:
@@ -187,7 +187,7 @@ rule report:
         benchmarks=" ".join(f"--benchmarks {root}/benchmarks" for root in dict.fromkeys([ROOT, REPORT])),
         config=lambda wildcards: as_document(EXPERIMENT.model_dump(mode="json", exclude_unset=True)),
         page=fingerprint(sorted(PAGE.iterdir())),
-        code=code_of("deftx.report"),
+        code=code_of("deftx.report.page.build"),
     message:
         "report"
     # Benchmarks are read where they are, but are no inputs: times never make a job run again. Nothing has the page as

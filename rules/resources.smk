@@ -2,9 +2,9 @@
 
 from math import ceil
 
-from deftx import gpus
-from deftx.errors import DeftxError
-from deftx.shapes import SHAPES, shape_of
+from deftx.core import gpus
+from deftx.core.errors import DeftxError
+from deftx.models.architectures import SHAPES, shape_of
 
 
 class Waiting(shell):
@@ -39,7 +39,7 @@ if GPUS and "gpu" not in workflow.global_resources:
 def parameters() -> int | None:
     """Parameters of the encoder, as far as they are known before there is base.json."""
     try:
-        shape = shape_of(EXPERIMENT)
+        shape = shape_of(EXPERIMENT.base, EXPERIMENT.testbed, Path(ROOT, "base.json"))
     except DeftxError:  # damaged, or of another family of models: whoever reads it will say so
         return None
     return shape.total if shape else None

@@ -26,7 +26,7 @@ rule sparse_language:
         phase=phase_of("language", "sparse"),
         seed="{seed}",
         origin=made_on,
-        code=code_of("deftx.sparse_training"),
+        code=code_of("deftx.finetuning.sparse"),
     message:
         "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:
@@ -62,7 +62,7 @@ rule sparse_task:
         labels=labels_of,
         start=start_option,
         seed="{seed}",
-        code=code_of("deftx.sparse_training"),
+        code=code_of("deftx.finetuning.sparse"),
     message:
         "{wildcards.task} from {wildcards.start}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
     shell:

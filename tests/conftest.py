@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.helpers import REPOSITORY
+
 os.environ["OMP_NUM_THREADS"] = "1"
 settings.register_profile("deftx", deadline=None, derandomize=True, max_examples=40, database=None)
 settings.load_profile("deftx")
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = REPOSITORY.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +27,7 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def pico_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """base.json of a two-layer BERT."""
-    import pico
+    from tests.helpers import pico
 
     return pico.bert(tmp_path_factory.mktemp("bert"))
 
@@ -33,7 +35,7 @@ def pico_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pico_xlmr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """base.json of a two-layer XLM-R, whose masked-LM model names the tied embedding after its head."""
-    import pico
+    from tests.helpers import pico
 
     return pico.xlmr(tmp_path_factory.mktemp("xlmr"))
 
@@ -50,7 +52,8 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """Names of the parameters each training has moved."""
     import torch
 
-    from deftx import loop, training
+    from deftx.finetuning import common
+    from deftx.training import loop
 
     seen = []
 
@@ -60,5 +63,5 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
         seen.append({name for name, p in model.named_parameters() if not torch.equal(p, before[name])})
         return record
 
-    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(common, "fit", fit)
     return seen

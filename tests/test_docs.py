@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import run
 from pydantic import TypeAdapter
 
 from benchmarks import quickstart_seeds
-from deftx import costs, reading, tables
-from deftx.table_files import read_table
-from deftx.table_plan import Plan
+from deftx.experiment import load as load_experiment
+from deftx.report.tables import build as build_tables
+from deftx.report.tables import costs as cost_table
+from deftx.report.tables.spec import Plan
+from deftx.report.tables.storage import read_table
+from tests.helpers import REPOSITORY
+from tests.helpers.command import run
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = REPOSITORY / "docs"
 DATA = DOCS / "data/nusax-cpu"
 PAGES = {"nusax-cpu": "sentiment", "americasnli-cpu": "nli", "quickstart": "sentiment"}
 VALIDATION = "nusax-cpu-validation"
@@ -60,14 +63,14 @@ def written(experiment: str, task: str, folder: Path) -> tuple[int, list[str]]:
     """How many methods there are, and what the stored data say of them, made again."""
     data = DOCS / "data" / experiment
     plan = TypeAdapter(Plan).validate_python(json.loads((data / "plan.json").read_text()))
-    tables.build(data, plan, folder)
+    build_tables.build(data, plan, folder)
     return len(plan.methods), [line for line in (folder / f"{task}.md").read_text().splitlines() if line]
 
 
 @pytest.mark.parametrize("experiment", ["americasnli-cpu", "nusax-cpu"])
 def test_a_page_shows_what_its_methods_cost(experiment: str) -> None:
     page = " ".join((DOCS / f"{experiment}.md").read_text().split())
-    lines = costs.markdown(read_table(DOCS / "data" / experiment / "costs.csv")).splitlines()
+    lines = cost_table.markdown(read_table(DOCS / "data" / experiment / "costs.csv")).splitlines()
     assert len(lines) > 4
     for line in filter(None, lines):
         assert line in page
@@ -205,5 +208,5 @@ def plain_table(scores: Path) -> list[str]:
 )
 def test_the_stored_sweeps_are_those_of_the_configuration(data: str, files: list[str]) -> None:
     stored = json.loads((DOCS / "data" / data / "sweeps.json").read_text())
-    sweeps = reading.merged(DOCS.parent / "config" / file for file in files).sweeps
+    sweeps = load_experiment.merged(DOCS.parent / "config" / file for file in files).sweeps
     assert stored == {name: sweep.model_dump(mode="json") for name, sweep in sweeps.items()}

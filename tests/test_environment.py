@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).parents[1]
+from tests.helpers import REPOSITORY
+
 ENVS = REPOSITORY / "envs"
 
 

@@ -6,8 +6,8 @@
 
 from snakemake.logging import logger
 
-from deftx import gpus, provenance
-from deftx.sources import sha256_of
+from deftx.core import gpus, provenance
+from deftx.core.integrity import sha256_of
 
 CACHE = workflow.workflow_settings.cache is not None
 

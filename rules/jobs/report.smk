@@ -2,10 +2,10 @@
 
 from functools import cache
 
-from deftx.provenance import PACKAGE
-from deftx.subjects import SUBJECTS
+from deftx.core.hashing import PACKAGE
+from deftx.report.page.sections import SUBJECTS
 
-PAGE = PACKAGE / "page"
+PAGE = PACKAGE / "report" / "page" / "template"
 # Figures of an experiment without sweeps.
 FIGURES = [
     "scores",
@@ -45,16 +45,16 @@ def escaped(text: str) -> str:
 @cache
 def left():
     """Tables and reports of masks, as the experiment has left them."""
-    from deftx import answers
+    from deftx.report.page import findings
 
     sweeps = {name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}
     reports = {} if sweeps else {name: Path(path) for name, path in mask_reports().items()}
-    return answers.read(Path(REPORT, "tables"), reports, sweeps)
+    return findings.read(Path(REPORT, "tables"), reports, sweeps)
 
 
 @cache
 def answer(subject: str) -> str:
     """What a table or figure says."""
-    from deftx import answers
+    from deftx.report.page import findings
 
-    return answers.answer(subject, left()) or "Nothing to compare."
+    return findings.answer(subject, left()) or "Nothing to compare."

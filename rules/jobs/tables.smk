@@ -1,6 +1,6 @@
 # What `tables` in report.smk asks of the experiment: all that is trained, lacking, and published.
 
-from deftx.table_plan import TABLES
+from deftx.report.tables.spec import TABLES
 
 
 def published_beside(task) -> list[dict]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_hub import hub
-from workflow.conftest import commands, finished, project
+
+from tests.data.test_hub import hub
+from tests.workflow.conftest import commands, finished, project
 
 __all__ = ["commands", "finished", "hub", "project"]
 

@@ -5,8 +5,8 @@ import shutil
 import time
 from pathlib import Path
 
-from project import Project
-from test_runs import digests, failed
+from tests.helpers.project import Project
+from tests.workflow.test_runs import digests, failed
 
 HOUR = 3600
 

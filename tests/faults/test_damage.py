@@ -14,19 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import refused
-from project import PICO, SHORT, Project
-from test_mad_x import add_mad_x
-from test_methods import LORA
-from test_reruns import Config
-from test_runs import digests, failed
 
-from deftx import base, composition, datasets, families, sft, table_files, tables, tokens
-from deftx.errors import DeftxError
-from deftx.files import read_json
-from deftx.sources import sha256_of
-from deftx.table_plan import TABLES, TaskPlan
-from deftx.verbs import data
+from deftx.cli import data
+from deftx.core.errors import DeftxError
+from deftx.core.integrity import read_json, sha256_of
+from deftx.data import rows, tokenization
+from deftx.merging import recipe as recipes
+from deftx.models import base_model
+from deftx.modules import loading, vectors
+from deftx.report.tables import build as build_tables
+from deftx.report.tables import storage as table_storage
+from deftx.report.tables.spec import TABLES, TaskPlan
+from tests.helpers.command import refused
+from tests.helpers.project import PICO, SHORT, Project
+from tests.workflow.test_mad_x import add_mad_x
+from tests.workflow.test_methods import LORA
+from tests.workflow.test_reruns import Config
+from tests.workflow.test_runs import digests, failed
 
 FLIPS = 60
 TASK = TaskPlan(
@@ -36,20 +40,20 @@ TASK = TaskPlan(
 
 def delta(path: Path) -> Any:
     """A delta as a selection reads it."""
-    with sft.open_delta(path) as file:
+    with vectors.open_delta(path) as file:
         return [(name, file.read(name).tobytes()) for name in file.names]
 
 
 def vector(path: Path) -> Any:
     """A vector whole, as text: arrays compare entry by entry."""
-    loaded = sft.load(path)
+    loaded = vectors.load(path)
     parts = (loaded.positions, loaded.values, loaded.dense, loaded.head)
     return loaded.metadata, [{name: array.tobytes() for name, array in part.items()} for part in parts]
 
 
 def module(path: Path) -> Any:
     """An adapter or LoRA whole, as text."""
-    loaded = families.load(path)
+    loaded = loading.load(path)
     parts = (loaded.parameters, loaded.head)
     return loaded.metadata, [{name: array.tobytes() for name, array in part.items()} for part in parts]
 
@@ -57,20 +61,20 @@ def module(path: Path) -> Any:
 def described(path: Path) -> Any:
     """The base model, by any of its files."""
     folder = path.parent if path.name == "base.json" else path.parent.parent
-    return asdict(base.read(folder / "base.json"))
+    return asdict(base_model.read(folder / "base.json"))
 
 
 def tabulated(path: Path) -> Any:
     """Signatures and predictions as tables read them."""
     results = next(folder.parent for folder in path.parents if folder.name in ("scores", "predictions"))
-    signatures = tables._signatures(results, "lt-sft", "sentiment", TASK, [0])
-    trials = tables._predictions(results, "lt-sft", "sentiment", TASK, [0], {})
+    signatures = build_tables._signatures(results, "lt-sft", "sentiment", TASK, [0])
+    trials = build_tables._predictions(results, "lt-sft", "sentiment", TASK, [0], {})
     return signatures, [[part.tolist() for part in (t.gold, t.ours)] for t in trials.values()]
 
 
 def recorded(path: Path) -> Any:
     results = next(folder.parent for folder in path.parents if folder.name == "deltas")
-    return tables._training(results, [str(path.relative_to(results).with_suffix(""))]).to_csv()
+    return build_tables._training(results, [str(path.relative_to(results).with_suffix(""))]).to_csv()
 
 
 def pinned(path: Path) -> Any:
@@ -86,7 +90,7 @@ def pinned(path: Path) -> Any:
 
 def charted(path: Path) -> Any:
     """A table as figures and costs read it, and as the page does."""
-    return table_files.read_table(path).to_csv(), table_files.read_rows(path)
+    return table_storage.read_table(path).to_csv(), table_storage.read_rows(path)
 
 
 LOADED: dict[str, Callable[[Path], Any]] = {
@@ -96,10 +100,10 @@ LOADED: dict[str, Callable[[Path], Any]] = {
     "base/tokenizer.json": described,
     "raw/*/suma.csv": pinned,
     "raw/*/suma.txt": pinned,
-    "corpora/nolo/train.txt.gz": tokens.lines_of,
+    "corpora/nolo/train.txt.gz": tokenization.lines_of,
     "corpora/nolo/stats.json": read_json,
-    "datasets/reviews/sumi/train.csv": datasets.load,
-    "datasets/trial/nolo/test.csv": datasets.load,
+    "datasets/reviews/sumi/train.csv": rows.load,
+    "datasets/trial/nolo/test.csv": rows.load,
     "deltas/language/nolo/seed0.safetensors": delta,
     "deltas/language/nolo/seed0.json": recorded,
     "gradients/language/nolo/seed0.safetensors": delta,
@@ -111,7 +115,7 @@ LOADED: dict[str, Callable[[Path], Any]] = {
     "adapters/task/sentiment/sumi/seed0.safetensors": module,
     "loras/language/nolo/seed0.safetensors": module,
     "loras/task/sentiment/base/seed0.safetensors": module,
-    "composed/lt-sft/sentiment/nolo/seed0.json": composition.read,
+    "composed/lt-sft/sentiment/nolo/seed0.json": recipes.read,
     "predictions/lt-sft/sentiment/nolo/seed0.csv": tabulated,
     "scores/lt-sft/sentiment/nolo/seed0.json": tabulated,
     **{f"tables/{name}.csv": charted for name in (*TABLES, "costs", "overlap-lt-sft")},
@@ -189,7 +193,7 @@ def test_every_byte_of_a_recipe(finished: Project, tmp_path: Path) -> None:
         changed[place] ^= 1 << chance.randrange(8)
         path.write_bytes(changed)
         with pytest.raises(DeftxError, match=r"recipe\.json is damaged"):
-            composition.read(path)
+            recipes.read(path)
 
 
 def test_results_of_an_earlier_version_are_read(finished: Project, tmp_path: Path) -> None:
@@ -230,11 +234,11 @@ def test_a_damaged_cache_is_made_again(finished: Project, tmp_path: Path) -> Non
     """Tokenised text, which nobody asks for by name."""
     folder = tmp_path / "nolo"
     shutil.copytree(finished.results / "corpora/nolo", folder)
-    tokenizer = base.tokenizer(base.read(finished.results / "base.json"))
+    tokenizer = base_model.tokenizer(base_model.read(finished.results / "base.json"))
     corpus = folder / "train.txt.gz"
 
     def read() -> list[list[int]]:
-        examples = tokens.cached(tokenizer, corpus, 16, True)
+        examples = tokenization.cached(tokenizer, corpus, 16, True)
         return examples[list(range(len(examples)))].tolist()
 
     expected = read()
@@ -251,7 +255,7 @@ def test_a_damaged_cache_is_made_again(finished: Project, tmp_path: Path) -> Non
 def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
-    from deftx import checkpoints
+    from deftx.training import checkpoints
 
     path, held = tmp_path / "checkpoint", {"w": torch.arange(6.0).view(2, 3).bfloat16(), "n": torch.tensor(3)}
     checkpoints.save(path, held, {"step": 2, "best": None})

@@ -10,23 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pico
-import project as projects
 import pytest
-import server
-import test_hub
 import torch
-from command import files, refused, run
 from faults.conftest import mount
-from project import Project
-from test_runs import digests
-from trainings import Trainings
 
-import results
-from deftx import checkpoints, fetching, training
-from deftx.cli import app
-from deftx.errors import OutputError, SourceError
-from deftx.settings import File
+from deftx.cli.app import app
+from deftx.config.data import File
+from deftx.core.errors import OutputError, SourceError
+from deftx.data import fetch
+from deftx.finetuning import common
+from deftx.training import checkpoints
+from tests.data import test_hub as test_hub
+from tests.helpers import pico, results, server
+from tests.helpers import project as projects
+from tests.helpers.command import files, refused, run
+from tests.helpers.project import Project
+from tests.helpers.trainings import Trainings
+from tests.workflow.test_runs import digests
 
 PAGE = 4096
 BALLAST = "ballast"
@@ -163,7 +163,7 @@ def emptied(folder: Path) -> None:
 @pytest.mark.parametrize("stage", COMMANDS)
 def test_each_stage(made: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     """Without any room, with room for half of the first file, and with room again."""
-    monkeypatch.setattr(training, "_check_room", lambda *_: None)  # the disk may fill up after it has looked
+    monkeypatch.setattr(common, "_check_room", lambda *_: None)  # the disk may fill up after it has looked
     whole = tmp_path / "whole"
     whole.mkdir()
     run(*COMMANDS[stage](made, whole))
@@ -227,7 +227,7 @@ def test_a_copy_from_a_mirror(disk: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(bytes(3 * PAGE))
     fill(disk, PAGE)
     with pytest.raises(OutputError, match=r"disk/text cannot be written: No space left on device\. Make room"):
-        fetching.fetch(pinned("http://127.0.0.1:9", bytes(3 * PAGE)), disk / "text", tmp_path)
+        fetch.fetch(pinned("http://127.0.0.1:9", bytes(3 * PAGE)), disk / "text", tmp_path)
     assert files(disk) == [BALLAST]
 
 
@@ -237,10 +237,10 @@ def test_a_download_goes_on_once_there_is_room(disk: Path) -> None:
         file = pinned(web.address, content)
         fill(disk, 4 * PAGE)
         with pytest.raises(OutputError, match=r"text\.part cannot be written: No space left on device\. Make room"):
-            fetching.fetch(file, disk / "text", None)
+            fetch.fetch(file, disk / "text", None)
         assert not (disk / "text").exists()
         (disk / BALLAST).unlink()
-        fetching.fetch(file, disk / "text", None)
+        fetch.fetch(file, disk / "text", None)
         assert web.asked[-1][2] == f"bytes={4 * PAGE}-"
     assert (disk / "text").read_bytes() == content and files(disk) == ["text"]
 
@@ -254,14 +254,14 @@ def test_a_cache_of_the_hub_s_on_the_full_disk(
     hub.files[test_hub.PATH] = bytes(9 * PAGE)
     fill(disk, PAGE)
     with pytest.raises(SourceError, match=r"its cache cannot be written \(.*No space left on device\)\. Make room"):
-        fetching.fetch(test_hub.FILE, tmp_path / "out", None)
+        fetch.fetch(test_hub.FILE, tmp_path / "out", None)
     assert files(tmp_path / "out") == []
     (disk / BALLAST).unlink()
-    fetching.fetch(test_hub.FILE, tmp_path / "out", None)
+    fetch.fetch(test_hub.FILE, tmp_path / "out", None)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     fill(disk, PAGE)
     with pytest.raises(OutputError, match=r"disk/out cannot be written: No space left on device\. Make room"):
-        fetching.fetch(test_hub.FILE, disk / "out", None)
+        fetch.fetch(test_hub.FILE, disk / "out", None)
     assert not (disk / "out").exists()
 
 

@@ -6,8 +6,8 @@ import shutil
 import signal
 import time
 
-from project import Project
-from test_runs import digests
+from tests.helpers.project import Project
+from tests.workflow.test_runs import digests
 
 KILLS = 10
 SEED = 20261
@@ -42,7 +42,7 @@ def cleared(project: Project) -> None:
 def test_ten_kills_at_random_moments(finished: Project, project: Project) -> None:
     """From finished data, base and language deltas on; trainings save their state after every step."""
     saving = "CHECKPOINT_SECONDS = 120.0", "CHECKPOINT_SECONDS = -1.0"
-    project.edit("deftx/loop.py", *saving)
+    project.edit("deftx/training/loop.py", *saving)
     project.run("--touch")
     cleared(project)
     chance, kills = random.Random(SEED), 0
@@ -60,7 +60,7 @@ def test_ten_kills_at_random_moments(finished: Project, project: Project) -> Non
 
 def test_what_killed_processes_left_is_swept(project: Project) -> None:
     """Of this machine; another's may be at work on the same file."""
-    from deftx.files import write_text
+    from deftx.core.files import write_text
 
     place, machine = project.results / "new.txt", os.uname().nodename
     mine = [place.with_name(f".new.txt.{machine}.{number}.part") for number in (2**30, 2**30 + 1)]

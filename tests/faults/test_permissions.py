@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import server
-from project import REPOSITORY, Project, clean_environment
-from test_runs import digests
+
+from tests.helpers import server
+from tests.helpers.project import REPOSITORY, Project, clean_environment
+from tests.workflow.test_runs import digests
 
 DROP, DAC_OVERRIDE, DAC_READ_SEARCH = 24, 1, 2  # linux/prctl.h, linux/capability.h
 DEFTX = str(Path(sys.executable).with_name("deftx"))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import deftx
-from deftx.files import read_json, write_gzip, write_json, write_text
+from deftx.core.files import write_gzip, write_text
+from deftx.core.integrity import read_json, write_json
 
 PACKAGE = Path(deftx.__file__).parent
 METHODS = {"touch": 0} | dict.fromkeys(

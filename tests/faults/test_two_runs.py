@@ -2,15 +2,15 @@
 
 import time
 
-from project import Project
-from test_runs import digests, failed
+from tests.helpers.project import Project
+from tests.workflow.test_runs import digests, failed
 
 
 def test_the_second_run_is_refused(finished: Project, project: Project) -> None:
     """The first waits in a training until the second has gone."""
-    project.edit("deftx/loop.py", "import math\n", "import math\nfrom pathlib import Path\n")
+    project.edit("deftx/training/loop.py", "import math\n", "import math\nfrom pathlib import Path\n")
     waits = "    run = _Run(", "    while Path('wait').exists():\n        time.sleep(0.05)\n    run = _Run("
-    project.edit("deftx/loop.py", *waits)
+    project.edit("deftx/training/loop.py", *waits)
     project.run("--touch")
     target = "results/pico/sfts/language/lt-sft/nolo/seed0.safetensors"
     (project.folder / target).unlink()

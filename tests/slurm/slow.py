@@ -4,12 +4,12 @@ import sys
 import time
 from pathlib import Path
 
-from deftx.cli import app
+from deftx.cli.app import app
 
 SECONDS = 0.5
 
 if "train" in sys.argv:
-    from deftx import loop
+    from deftx.training import loop
 
     advance = loop._Run.advance
 

@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cluster
-import project as projects
 import pytest
-from project import Project
+
+from tests.helpers import project as projects
+from tests.helpers.project import Project
+from tests.slurm import cluster
 
 HERE = Path(__file__).parent
 PROFILE = ("--profile", "profiles/slurm", "--latency-wait", "5")

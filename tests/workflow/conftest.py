@@ -5,9 +5,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import project as projects
 import pytest
-from project import Project
+
+from tests.helpers import project as projects
+from tests.helpers.project import Project
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from project import SHORT, Project, each
-from test_reruns import REPORT, Config
-from test_runs import digests
-
-from deftx import adapters
+from deftx.modules import adapters
+from tests.helpers.project import SHORT, Project, each
+from tests.workflow.test_reruns import REPORT, Config
+from tests.workflow.test_runs import digests
 
 ADAPTERS = each("adapters/language/{sumi,suma,nolo}/seed0", "adapters/task/sentiment/sumi/seed0")
 SCORED = each("{composed,scores}/mad-x/sentiment/{suma,nolo}/seed0")
@@ -54,6 +53,11 @@ def test_mad_x_end_to_end(project: Project) -> None:
     vectors = [line.split(",")[0] for line in (project.results / "tables/training.csv").read_text().splitlines()]
     assert set(vectors) >= ADAPTERS
 
+    # Code of adapters is theirs alone: nothing else is trained or scored again.
+    project.edit("deftx/modules/adapters.py", "DEVIATION = 0.02", "DEVIATION = 0.01")
+    assert project.planned() == ADAPTERS | SCORED | REPORT
+    project.edit("deftx/modules/adapters.py", "DEVIATION = 0.01", "DEVIATION = 0.02")
+
     # What only encoders that move go by changes no adapter; sizes of task adapters do.
     def change(config: Config) -> None:
         config["recipe"]["task"]["l1"] = config["recipe"]["language"]["l1"] = 0.5
@@ -73,7 +77,12 @@ def test_a_task_adapter_without_language_adapters(project: Project) -> None:
 
 
 def test_code_of_the_adapters_edited(project: Project) -> None:
-    """Nothing is trained again but adapters; what asks every family runs again."""
-    project.edit("deftx/adapters.py", "DEVIATION = 0.02", "DEVIATION = 0.01")
-    kinds = {Path(name).parts[0] for name in project.planned()}
-    assert kinds == {"composed", "scores", "tables", "figures"}
+    """Code of a type of module is the business of the methods that use it alone."""
+    project.edit("deftx/modules/adapters.py", "DEVIATION = 0.02", "DEVIATION = 0.01")
+    project.edit("deftx/finetuning/adapters.py", "job.start is None", "not job.start")
+    assert project.planned() == set()
+
+
+def test_a_new_type_of_module_reruns_nothing(project: Project) -> None:
+    project.edit("deftx/modules/registry.py", "CODE = {", 'CODE = {"toy": "deftx.modules.toy", ')
+    assert project.planned() == set()

@@ -9,9 +9,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-import browser
-from browser import Browser
-from project import REPOSITORY, Project, clean_environment, create
+from tests.helpers import browser
+from tests.helpers.browser import Browser
+from tests.helpers.project import REPOSITORY, Project, clean_environment, create
 
 OPEN = """new Promise((done) => {
     const timer = setInterval(() => {
@@ -68,7 +68,9 @@ def test_make_report(project: Project, tmp_path: Path) -> None:
     """Nothing is trained, though deltas are gone and the training's code has changed; times make nothing run again."""
     for path in (project.results / "deltas").rglob("*.safetensors"):
         path.unlink()
-    project.edit("deftx/training.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))")
+    project.edit(
+        "deftx/finetuning/common.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))"
+    )
     before = {path: path.stat().st_mtime_ns for path in project.results.rglob("*") if path.suffix != ".log"}
     page = page_command(project)
     assert project.planned(*page) == {"report"}

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from project import SHORT, Project, each
-from test_mad_x import add_mad_x
 
-from deftx import lora, sft
+from deftx.modules import lora, vectors
+from tests.helpers.project import SHORT, Project, each
+from tests.workflow.test_mad_x import add_mad_x
 
 Config = dict[str, Any]
 METHODS = {
@@ -88,8 +88,8 @@ def test_every_method_adds_what_it_says(project: Project) -> None:
         ]
         return [str(path.with_suffix("")) for path in paths]
 
-    def vector(name: str) -> sft.Vector:
-        return sft.load(results / f"{name}.safetensors")
+    def vector(name: str) -> vectors.Vector:
+        return vectors.load(results / f"{name}.safetensors")
 
     assert added("full-arithmetic") == ["deltas/task/sentiment/base/seed0", "deltas/language/suma/seed0"]
     assert added("mlm-then-task") == ["deltas/task/sentiment/mlm-suma/seed0", "deltas/language/suma/seed0"]

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from project import Project, each
+
+from tests.helpers.project import Project, each
 
 OWN = """
 configfile: "own.yaml"

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from project import REPOSITORY
 
-from deftx import gpus, provenance
-from deftx.provenance import fingerprint
-from deftx.sources import sha256_of
+from deftx.core import gpus, provenance
+from deftx.core.hashing import fingerprint
+from deftx.core.integrity import sha256_of
+from tests.helpers.project import REPOSITORY
 
 SINGLE = ("config.json", "tokenizer.json", "model.safetensors")
 SHARDED = ("config.json", "tokenizer.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",

@@ -10,16 +10,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pico
-import project as projects
 import pytest
 import torch
 import yaml
-from project import REPOSITORY, SHORT, Project, each
-from test_runs import digests
 
-from deftx import adapters, base, composition, evaluation, families, lora, sft
-from deftx.sources import read_table
+from deftx.core.readers import read_table
+from deftx.evaluation import predict
+from deftx.merging import recipe as recipes
+from deftx.models import base_model
+from deftx.modules import adapters, loading, lora, vectors
+from tests.helpers import pico
+from tests.helpers import project as projects
+from tests.helpers.project import REPOSITORY, SHORT, Project, each
+from tests.workflow.test_runs import digests
 
 Config = dict[str, Any]
 PAPER: Config = yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text())
@@ -100,12 +103,12 @@ def done(tmp_path_factory: pytest.TempPathFactory, commands: Path, pico_xlmr: Pa
     return made
 
 
-def recipe_of(done: Project, method: str, task: str, lang: str) -> composition.Recipe:
-    return composition.read(done.results / f"composed/{method}/{task}/{lang}/seed0.json")
+def recipe_of(done: Project, method: str, task: str, lang: str) -> recipes.Recipe:
+    return recipes.read(done.results / f"composed/{method}/{task}/{lang}/seed0.json")
 
 
-def description(done: Project) -> base.Description:
-    return base.read(done.results / "base.json")
+def description(done: Project) -> base_model.Description:
+    return base_model.read(done.results / "base.json")
 
 
 def test_every_file_is_there_and_no_other(done: Project) -> None:
@@ -138,7 +141,7 @@ def test_modules_have_the_base_s_shapes_and_their_budgets(done: Project) -> None
     entries = sum(map(prod, maskable.values()))
     for path in done.results.rglob("*.safetensors"):
         family, kind, *place = path.relative_to(done.results).parts
-        module = families.load(path)
+        module = loading.load(path)
         of_task = next((task for task in LABELS if task in place), None)
         assert module.metadata.base == described.hash
         assert (module.metadata.labels or ()) == (list(LABELS[of_task]) if of_task else ())
@@ -151,7 +154,7 @@ def test_modules_have_the_base_s_shapes_and_their_budgets(done: Project) -> None
             assert module.entries == round(K[kind] * entries)
             assert all(shape == maskable[name] for name, shape in module.metadata.shapes.items())
         if family == "sfts":
-            mask = sft.load(done.results / "masks" / kind / Path(*place))
+            mask = vectors.load(done.results / "masks" / kind / Path(*place))
             assert module.entries == mask.entries
             for name, positions in mask.positions.items():
                 assert np.array_equal(module.positions.get(name, []), positions)
@@ -187,7 +190,7 @@ def test_a_hypothesis_changes_what_is_predicted(done: Project, tmp_path: Path) -
     rows.to_csv(tmp_path / "other.csv", index=False)
     composed = done.results / "composed/lt-sft/nli/one/seed0.json"
     out = tmp_path / "scores.json", tmp_path / "predictions.csv"
-    evaluation.evaluate(composed, done.results / "base.json", tmp_path / "other.csv", 48, *out, "accuracy")
+    predict.evaluate(composed, done.results / "base.json", tmp_path / "other.csv", 48, *out, "accuracy")
     before = read_table(done.results / "predictions/lt-sft/nli/one/seed0.csv", ",")[1]
     assert [list(r.values())[3:] for r in read_table(out[1], ",")[1]] != [list(r.values())[3:] for r in before]
 
@@ -203,11 +206,11 @@ def test_vectors_of_no_weight_are_the_base_and_their_order_does_not_matter(
 ) -> None:
     described, recipe = description(done), recipe_of(done, method, task, "one")
     nothing = replace(recipe, terms=tuple(replace(term, weight=0.0) for term in recipe.terms))
-    weights = base.weights(described.location)
-    still, moved = encoder(evaluation.build(nothing, described)), encoder(evaluation.build(recipe, described))
+    weights = base_model.weights(described.location)
+    still, moved = encoder(predict.build(nothing, described)), encoder(predict.build(recipe, described))
     assert all(torch.equal(still[name], weights[name]) for name in still)
     assert not all(torch.equal(moved[name], weights[name]) for name in moved)
-    backwards = encoder(evaluation.build(replace(recipe, terms=recipe.terms[::-1]), described))
+    backwards = encoder(predict.build(replace(recipe, terms=recipe.terms[::-1]), described))
     for name in moved:  # but for the rounding of (theta + a) + b
         torch.testing.assert_close(backwards[name], moved[name], rtol=0, atol=1e-6)
 
@@ -218,10 +221,10 @@ def test_adapters_of_nothing_are_the_base_and_their_order_does_not_matter(done: 
     described, recipe = description(done), recipe_of(done, "mad-x", task, "one")
     words = torch.tensor([[0, 7, 8, 9, 2]])
     bare, stacked, backwards, still = (
-        base.classifier(described, LABELS[task], seed=0).eval().base_model,
-        evaluation.build(recipe, described).base_model,
-        evaluation.build(replace(recipe, terms=recipe.terms[::-1]), described).base_model,
-        base.classifier(described, LABELS[task], seed=0).eval(),
+        base_model.classifier(described, LABELS[task], seed=0).eval().base_model,
+        predict.build(recipe, described).base_model,
+        predict.build(replace(recipe, terms=recipe.terms[::-1]), described).base_model,
+        base_model.classifier(described, LABELS[task], seed=0).eval(),
     )
     modules = [adapters.load(term.path) for term in recipe.terms]
     empty = [replace(m, parameters={n: np.zeros_like(p) for n, p in m.parameters.items()}) for m in modules]
@@ -237,7 +240,7 @@ def test_methods_share_what_they_have_in_common(done: Project) -> None:
     for task in LABELS:
         swapped, kept = (recipe_of(done, method, task, "one").terms for method in ("lt-sft", "source-kept"))
         assert swapped[0] == kept[0]
-        start = sft.load(kept[0].path).metadata.start
+        start = vectors.load(kept[0].path).metadata.start
         assert start == [kept[1].sha256] and start != [swapped[1].sha256]
         assert [len(recipe_of(done, m, task, "one").terms) for m in METHODS] == [1, 1, *[2] * (len(METHODS) - 2)]
 

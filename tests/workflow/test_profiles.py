@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import project as projects
 import pytest
 import yaml
-from project import Project, each
 
-from deftx.plan import job_counts
+from deftx.workflow.plan import job_counts
+from tests.helpers import project as projects
+from tests.helpers.project import Project, each
 
 PROFILES = sorted((projects.REPOSITORY / "profiles").glob("*/profile.yaml"))
 ASKING = """

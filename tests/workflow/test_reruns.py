@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from project import REPOSITORY, SHORT, Project, each
+from tests.helpers.project import REPOSITORY, SHORT, Project, each
 
 Config = dict[str, Any]
 OVERLAPS = each("tables/overlap-{lt-sft,deft-x}")
@@ -60,8 +60,8 @@ def test_files_touched_but_not_changed(project: Project) -> None:
 
 
 def test_comment_and_docstring_of_the_training_edited(project: Project) -> None:
-    project.edit("deftx/training.py", '"""Training: what is', '"""Training, or what is')
-    with (project.folder / "deftx/training.py").open("a") as file:
+    project.edit("deftx/finetuning/common.py", '"""Training: what is', '"""Training, or what is')
+    with (project.folder / "deftx/finetuning/common.py").open("a") as file:
         file.write("\n\n# Nothing more.\n")
     assert project.planned() == set()
 
@@ -72,9 +72,9 @@ def test_another_mirror_other_threads_and_the_configuration_by_name(project: Pro
 
 
 def test_command_line_and_error_messages_edited(project: Project) -> None:
-    project.edit("deftx/cli.py", "no_args_is_help=True", "no_args_is_help=False")
-    project.edit("deftx/verbs/training.py", "A language's LoRA, added", "The language's LoRA, added")
-    project.edit("deftx/consistency.py", "there is no selection", "nobody knows the selection")
+    project.edit("deftx/cli/app.py", "no_args_is_help=True", "no_args_is_help=False")
+    project.edit("deftx/cli/training.py", "A language's LoRA, added", "The language's LoRA, added")
+    project.edit("deftx/experiment/validate.py", "there is no selection", "nobody knows the selection")
     assert project.planned() == set()
 
 
@@ -97,7 +97,9 @@ def test_deltas_deleted_before_a_selection_is_added(project: Project) -> None:
 
 
 def test_old_results_accepted_after_a_harmless_change(project: Project) -> None:
-    project.edit("deftx/training.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))")
+    project.edit(
+        "deftx/finetuning/common.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))"
+    )
     assert project.planned() > {"deltas/language/nolo/seed0"}
     project.run("--touch")
     assert project.planned() == set()
@@ -246,7 +248,7 @@ def test_the_metric_changed(project: Project) -> None:
 
 def test_published_scores_set_beside(project: Project) -> None:
     """The report alone is made again; it has a table and a figure more."""
-    project.edit("deftx/published.json", '["ace", "ban", "bjn", "mad", "min"]', '["suma", "nolo"]')
+    project.edit("deftx/evaluation/published.json", '["ace", "ban", "bjn", "mad", "min"]', '["suma", "nolo"]')
     beside = {"scores": "nusax-xlm-r-base", "methods": {"lt-sft": "lt-sft", "deft-x": "deft-x"}}
     project.configure(lambda config: config["tasks"]["sentiment"].update(published=beside))
     assert project.planned() == REPORT
@@ -272,13 +274,13 @@ def test_titles_changed(project: Project) -> None:
 
 
 def test_code_of_the_figures_edited(project: Project) -> None:
-    project.edit("deftx/drawing.py", "COLUMN = 3.35", "COLUMN = 3.5")
+    project.edit("deftx/report/figures/style.py", "COLUMN = 3.35", "COLUMN = 3.5")
     assert project.planned() == {"figures"}
 
 
 def test_code_of_the_denoising_edited(project: Project) -> None:
     """Task trainings that start from a language vector come after that vector; those from the base do not."""
-    with (project.folder / "deftx/denoise.py").open("a") as file:
+    with (project.folder / "deftx/masks/denoise.py").open("a") as file:
         file.write("\nMORE = 1\n")
     expected = FROM_FULL_TASK | each(
         "{masks,sfts}/language/{lt-sft,deft-x}/{sumi,suma,nolo}/seed0",
@@ -289,7 +291,9 @@ def test_code_of_the_denoising_edited(project: Project) -> None:
 
 def test_code_of_the_training_edited(project: Project) -> None:
     """All is trained again, but corpora, data sets and the base stay."""
-    project.edit("deftx/training.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))")
+    project.edit(
+        "deftx/finetuning/common.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))"
+    )
     expected = FROM_FULL_TASK | each(
         "deltas/language/{sumi,suma,nolo}/seed0",
         "deltas/task/sentiment/base/seed0",
@@ -317,7 +321,9 @@ def test_a_base_model_that_lies_elsewhere(project: Project, tmp_path: Path) -> N
 
 def test_make_figures_trains_nothing(project: Project) -> None:
     delete_deltas(project)
-    project.edit("deftx/training.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))")
+    project.edit(
+        "deftx/finetuning/common.py", "torch.set_num_threads(threads())", "torch.set_num_threads(int(threads()))"
+    )
     assert project.planned(*make_figures()) == REPORT
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from project import Project, each
+
+from tests.helpers.project import Project, each
 
 COMPUTING = {"base", "full_language", "full_task", "mask_language", "mask_task", "sparse_language", "sparse_task",
              "evaluate"}  # fmt: skip
@@ -17,7 +18,7 @@ def with_gpus(project: Project, number: int) -> None:
     devices.mkdir()
     for n in range(number):
         (devices / f"nvidia{n}").touch()
-    project.edit("deftx/gpus.py", 'Path("/dev")', f"Path({str(devices)!r})")
+    project.edit("deftx/core/gpus.py", 'Path("/dev")', f"Path({str(devices)!r})")
 
 
 def planned(project: Project, *arguments: str, **environment: str) -> str:

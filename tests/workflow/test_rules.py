@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import project as projects
 import pytest
-from project import SHORT, Project
 
-from deftx.sources import sha256_of
+from deftx.core.integrity import sha256_of
+from tests.helpers import project as projects
+from tests.helpers.project import SHORT, Project
 
 RULES = {
     "dataset": "datasets/trial/suma/test.csv",

@@ -6,10 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
-import project as projects
 import pytest
-from project import Project, each, kill_when
-from test_reruns import OVERLAPS, REPORT, Config, delete_deltas, make_figures, of_language
+
+from tests.helpers import project as projects
+from tests.helpers.project import Project, each, kill_when
+from tests.workflow.test_reruns import OVERLAPS, REPORT, Config, delete_deltas, make_figures, of_language
 
 VARYING = {"logs", "benchmarks", "figures"}
 """Folders that hold times, or pictures."""
@@ -66,9 +67,13 @@ def test_a_killed_run_ends_with_the_same_bytes(finished: Project, commands: Path
     The killed job is a process of the real `deftx`, all others are forks of the warm one.
     """
     cold, warm = projects.create(tmp_path / "again"), Project(tmp_path / "again", commands)
-    cold.edit("deftx/loop.py", "CHECKPOINT_SECONDS = 120.0", 'CHECKPOINT_SECONDS = -1.0\nPAUSE = "PAUSE" in os.environ')
-    cold.edit("deftx/loop.py", "import math\n", "import math\nimport os\n")
-    cold.edit("deftx/loop.py", "saved = now\n", "saved = now\n                time.sleep(600 * PAUSE)\n")
+    cold.edit(
+        "deftx/training/loop.py",
+        "CHECKPOINT_SECONDS = 120.0",
+        'CHECKPOINT_SECONDS = -1.0\nPAUSE = "PAUSE" in os.environ',
+    )
+    cold.edit("deftx/training/loop.py", "import math\n", "import math\nimport os\n")
+    cold.edit("deftx/training/loop.py", "saved = now\n", "saved = now\n                time.sleep(600 * PAUSE)\n")
     target = "results/pico/deltas/language/nolo/seed0.safetensors"
     folder = (cold.folder / target).parent
     warm.run("results/pico/base.json")
@@ -187,7 +192,7 @@ def test_without_a_control_there_are_no_gains(project: Project) -> None:
 
 def test_a_dry_run_tells_as_much_as_a_summary(project: Project) -> None:
     """The plans in test_reruns.py are read from a summary, which nobody looks at: compare the two once."""
-    project.edit("deftx/ranking.py", "LOW_BITS = 15", "LOW_BITS = 14")
+    project.edit("deftx/masks/top_k.py", "LOW_BITS = 15", "LOW_BITS = 14")
     table = project.run("--dry-run").split("Job stats:")[1]
     lines = [line.split() for line in table.splitlines()]
     counts = {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}

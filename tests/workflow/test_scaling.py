@@ -9,11 +9,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import project as projects
 import pytest
 
 from benchmarks import scaling
-from deftx.plan import job_counts
+from deftx.workflow.plan import job_counts
+from tests.helpers import project as projects
 
 SIZES = (4, 8, 16)
 COUNTING = """
@@ -141,7 +141,7 @@ def test_a_command_reads_what_the_shell_hands_over(tmp_path: Path) -> None:
     settings = shlex.quote(json.dumps({"knob": 200_000 * "x"}))
     script = tmp_path / "script"
     script.write_text(
-        f"{sys.executable} -m deftx.cli sweeps scores.csv --settings <(printf %s {settings}) --out figure\n"
+        f"{sys.executable} -m deftx.cli.app sweeps scores.csv --settings <(printf %s {settings}) --out figure\n"
     )
     done = subprocess.run(["bash", script], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 1

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import project as projects
 import pytest
-from project import Project, each, result_of
 from safetensors.numpy import load_file, save_file
 
-from deftx.provenance import fingerprint
-from deftx.sources import sha256_of
+from deftx.core.hashing import fingerprint
+from deftx.core.integrity import sha256_of
+from tests.helpers import project as projects
+from tests.helpers.project import Project, each, result_of
 
 Config = dict[str, Any]
 VECTORS = each("{deltas/language,sfts/language/lt-sft}/{suma,twin}/seed{0,1}")

@@ -6,18 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import project as projects
 import pytest
-from project import Project
 
-CONFIG = Path(__file__).parents[2] / "config"
+from tests.helpers import REPOSITORY
+from tests.helpers import project as projects
+from tests.helpers.project import Project
+
+CONFIG = REPOSITORY / "config"
 NOWHERE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
 """Whoever tries the network fails."""
 PLANNED = """
 import sys
 from pathlib import Path
-from deftx import plan
-from deftx.cli import app
+from deftx.workflow import plan
+from deftx.cli.app import app
 
 run, outputs = plan.dry_run, []
 plan.dry_run = lambda configs: outputs.append(run(configs)) or outputs[0]

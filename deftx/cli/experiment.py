@@ -1,0 +1,61 @@
+"""Verbs about an experiment as a whole: what it will do, and the keys it is written in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deftx.cli.options import Mirror
+from deftx.core.errors import ConfigError
+
+
+def plan(
+    config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
+    gpu: Annotated[
+        str, typer.Option(help="Machine to count hours on: h200, h100, a100, l40s, l4, v100, t4, cpu.")
+    ] = "h200",
+    mirror: Mirror = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Trainings that run at once, for their checkpoints' disk.")] = 2,
+) -> None:
+    """Say what a run will do: jobs, downloads, disk, hours. Nothing is run and no model is loaded."""
+    from deftx.data import fetch
+    from deftx.experiment import load as load_experiment
+    from deftx.workflow import plan as planning
+    from deftx.workflow import plan_summary
+    from deftx.workflow.hardware import MACHINES
+
+    if gpu not in MACHINES:
+        raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(MACHINES)}")
+    experiment = load_experiment.merged(config)
+    fetch.check_mirror(mirror)
+    made = planning.plan(experiment, planning.dry_run(config), mirror)
+    print(plan_summary.render(made, MACHINES[gpu], at_once))
+
+
+def clean_deltas(
+    config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove an experiment's deltas, after saying what that costs."""
+    from deftx.experiment import load as load_experiment
+    from deftx.workflow import cleanup
+
+    results = Path(load_experiment.merged(config).folder)
+    files = cleanup.deltas(results)
+    if not files:
+        print(f"{results} holds no deltas")
+        return
+    print(cleanup.warning(results, files))
+    if yes or typer.confirm("Remove them?"):
+        cleanup.remove(files)
+        print(f"{len(files)} deltas removed")
+
+
+def schema(
+    out: Annotated[Path, typer.Option(help="Folder config/ of the project.")] = Path("config"),
+    check: Annotated[bool, typer.Option(help="Write nothing; fail if a file is stale.")] = False,
+) -> None:
+    """Generate the configuration's JSON schema and the key table of config/README.md."""
+    from deftx.experiment import schema as schema_stage
+
+    schema_stage.build(out, check)

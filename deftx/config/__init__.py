@@ -1,0 +1,1 @@
+"""Blocks of the configuration, by subject: data alone, validated by pydantic."""

@@ -1,0 +1,219 @@
+"""Data: raw files, corpora of languages, labelled datasets, and families of artificial languages."""
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from deftx.config.common import Name, Strict
+
+Split = Literal["train", "valid", "test"]
+
+
+class File(Strict):
+    """A raw file: one on this machine, or a pinned one that is fetched (or taken from the mirror)."""
+
+    path: str
+    """Path on this machine; or, with `repository` or `hub`, inside that repository."""
+    repository: str | None = None
+    """GitHub repository, `owner/name`; needs `commit` and `sha256`."""
+    hub: str | None = None
+    """Dataset repository on the Hugging Face hub, `owner/name`; needs `commit`."""
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = None
+    """Commit of the repository, 40 hex digits."""
+    url: str | None = None
+    """Any other address; needs `sha256`. `path` is then the name inside the mirror."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the file (before compression where the mirror holds it gzipped). A file of the hub may go without: it
+    is held against the hash the hub states for it at the commit."""
+    size: Annotated[int, Field(ge=0)] | None = None
+    """Its size in bytes, where it is known; checked, and added up by `deftx plan`."""
+
+    @model_validator(mode="after")
+    def _pinned(self) -> "File":
+        if sum(bool(place) for place in (self.repository, self.hub, self.url)) > 1:
+            raise ValueError("a file has one place: a repository, a repository of the hub, or a url")
+        if (self.repository or self.hub) and not self.commit:
+            raise ValueError("a file of a repository needs its commit")
+        if (self.repository or self.url) and not self.sha256:
+            raise ValueError("a file from the network needs its sha256")
+        return self
+
+    @property
+    def remote(self) -> bool:
+        """Whether the file has to be fetched."""
+        return bool(self.repository or self.hub or self.url)
+
+    @property
+    def pin(self) -> str | None:
+        """What tells a pinned file from all others, 64 hex digits: its SHA-256 if stated, else that of its place."""
+        if self.sha256 or not self.hub:
+            return self.sha256
+        return hashlib.sha256(f"{self.hub}@{self.commit}/{self.path}".encode()).hexdigest()
+
+
+class CorpusFile(File):
+    """A raw file of unlabelled text: plain text, or one column of a CSV, TSV (gz or not) or Parquet file."""
+
+    column: str | None = None
+    """Column of a table that holds the text; without it every line is text. Each line of a cell of a Parquet file is
+    a line."""
+
+
+class Corpus(Strict):
+    """Unlabelled text of a language."""
+
+    files: Annotated[tuple[CorpusFile, ...], Field(min_length=1)]
+    """Raw files, read in this order."""
+    min_words: Annotated[int, Field(ge=1)] = 2
+    """Lines of fewer words are dropped."""
+    valid: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of the lines held out, chosen by a hash of the line."""
+    min_lines: Annotated[int, Field(ge=2)] = 100
+    """Fewer clean lines than this are refused."""
+
+
+class NearCopies(Strict):
+    """Which rows of a dataset are dropped because another dataset holds nearly the same text."""
+
+    dataset: Name
+    """The other dataset."""
+    languages: tuple[Name, ...]
+    """Its languages to compare with."""
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)] = ("train", "valid", "test")
+    """Its splits to compare with."""
+    rule: Literal["every", "nearest"] = "every"
+    """Which rows go: every row that is similar to one of the other dataset, or for each of the other dataset's rows
+    the nearest one by edit distance, however far (composable-sft's rule)."""
+    similarity: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """For `every`: rows at least this similar go, by the Dice coefficient of the sets of character trigrams of letters
+    and digits."""
+
+
+class DatasetSettings(Strict):
+    """How labelled data is read."""
+
+    layout: Literal["nusax", "smsa", "americasnli", "csv", "testbed"]
+    """Where files lie and how they are read; `csv` takes `files` (CSV, TSV or Parquet)."""
+    text: str | tuple[str, ...] = "text"
+    """For `csv`: the column with the text; of several names the one a file has."""
+    pair: str | tuple[str, ...] | None = None
+    """For `csv`: the column with the second text (inference: the hypothesis), or several names."""
+    label: str | tuple[str, ...] = "label"
+    """For `csv`: the column with the label, or several names."""
+    labels: dict[str, str] = {}  # noqa: RUF012 (pydantic copies defaults)
+    """Renames labels; labels not named stay as they are."""
+    train_rows_per_label: Annotated[int, Field(gt=0)] | None = None
+    """At most so many rows of each label in the split `train`, chosen by a hash of the text; balances labels."""
+    drop_near_copies: NearCopies | None = None
+    """Drop rows that another dataset holds, so that no evaluation sentence is trained on."""
+    drop_held_out: bool = False
+    """Drop rows of the split `train` that the split `valid` holds too: the same letters and digits,
+    lower-cased, in text and pair."""
+
+
+Order = Literal["SVO", "SOV", "VSO"]
+ENDINGS = 4
+"""Endings of a language: subject, object, past, present (`deftx.data.synthetic.ENDINGS`)."""
+
+
+class Family(Strict):
+    """What the languages of a family share: their concepts, their stock of forms, and the sizes of their data."""
+
+    seed: int = 0
+    """Seed of everything: stock of forms, meanings, languages."""
+    nouns: int = Field(default=12, ge=2)
+    """Concepts of things and people."""
+    adjectives: int = Field(default=8, ge=1)
+    """Concepts of properties, for each of the three polarities."""
+    verbs: int = Field(default=5, ge=1)
+    """Concepts of actions, for each of the three polarities."""
+    adverbs: int = Field(default=4, ge=1)
+    """Concepts that strengthen or weaken, without polarity."""
+    words: int = Field(default=500, ge=1)
+    """Stock of word forms; the first ones are those of the family's first language."""
+    affixes: int = Field(default=60, ge=1)
+    """Stock of endings."""
+    clauses: tuple[int, int] = (2, 3)
+    """Least and greatest number of clauses of a labelled sentence."""
+    text_clauses: tuple[int, int] = (3, 5)
+    """Least and greatest number of clauses of a review in the unlabelled text."""
+    coherence: float = Field(default=0.95, ge=0, le=1)
+    """Share of the clauses of a polar review that have its polarity (at least one has); the others are neutral."""
+    agreement: float = Field(default=0.95, ge=0, le=1)
+    """Chance that a rating or an emoticon says what the review says; else any is as likely."""
+    ratings: float = Field(default=0.6, ge=0, le=1)
+    """Share of the unlabelled reviews that begin with a rating."""
+    emoticons: float = Field(default=0.5, ge=0, le=1)
+    """Share of the clauses of unlabelled reviews that end with an emoticon."""
+    lines: int = Field(default=12000, ge=1)
+    """Lines of unlabelled text in each language, one review each."""
+    train: int = Field(default=2000, ge=1)
+    """Labelled training rows."""
+    valid: int = Field(default=300, ge=1)
+    """Labelled validation rows."""
+    test: int = Field(default=600, ge=1)
+    """Labelled test rows."""
+
+    @field_validator("clauses", "text_clauses")
+    @classmethod
+    def _ascending(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1]:
+            raise ValueError(f"{value}: the least number of clauses is at least 1 and at most the greatest")
+        return value
+
+    @model_validator(mode="after")
+    def _enough(self) -> "Family":
+        needed = self.nouns + self.adverbs + 3 * (self.adjectives + self.verbs)
+        if self.words < needed or self.affixes < ENDINGS:
+            raise ValueError(
+                f"a language needs {needed} words and {ENDINGS} endings, the family has "
+                f"{self.words} and {self.affixes}: raise `words` or `affixes`"
+            )
+        return self
+
+
+class Variety(Strict):
+    """How a language differs from its family's first; with the defaults it is that one."""
+
+    cognates: float = Field(default=1.0, ge=0, le=1)
+    """Share of the concepts (in each group of them) that have the same form as in the family's first language."""
+    word_order: Order = "SVO"
+    """Order of subject, verb and object; where the verb comes first, so does a property."""
+    affixes: float = Field(default=0.0, ge=0, le=1)
+    """Share of the endings that differ from those of the family's first language."""
+
+
+class Language(Strict):
+    """A language: where its unlabelled text comes from."""
+
+    name: str | None = None
+    """Its name, for tables and figures."""
+    corpus: Corpus | None = None
+    """Its text; none is needed for a language that is only evaluated without a language vector."""
+    testbed: Variety | None = None
+    """For an artificial language: how it differs from its family's first."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Language":
+        if self.corpus and self.testbed:
+            raise ValueError("a language has either a corpus or a testbed entry, not both")
+        return self
+
+
+class Dataset(DatasetSettings):
+    """Labelled data, in a layout deftx knows or in CSV or TSV files."""
+
+    languages: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Languages of this dataset that are loaded."""
+    files: dict[Name, dict[Split, File | tuple[File, ...]]] | None = None
+    """For `csv`: the file, or the files one after the other, by language and split."""
+
+    @model_validator(mode="after")
+    def _files(self) -> "Dataset":
+        if (self.layout == "csv") != (self.files is not None):
+            raise ValueError("`files` belongs to the layout csv, and the layout csv needs it")
+        missing = [lang for lang in self.languages if self.files is not None and lang not in self.files]
+        if missing:
+            raise ValueError(f"`files` names no file for {', '.join(missing)}")
+        return self

@@ -1,0 +1,232 @@
+"""Whether the parts of an experiment fit together: names that lead nowhere, and blocks that need another.
+
+Each key by itself has been checked by `deftx.config`. Every function yields one message per problem, which begins
+with the place of the key.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+
+from deftx.config.data import Dataset
+from deftx.config.methods import Method
+from deftx.config.modules import LanguageRecipe, TaskRecipe
+from deftx.config.report import Published
+from deftx.config.tasks import Task
+from deftx.core.errors import DatasetError
+from deftx.data.layouts import files_of
+from deftx.evaluation import published
+from deftx.experiment.config import Experiment
+
+TAKEN = ("costs", "published")
+"""Tables of the report beside those of the tasks."""
+
+
+def problems(experiment: Experiment) -> Iterator[str]:
+    """Everything that does not fit together, in a fixed order."""
+    for name, method in experiment.methods.items():
+        yield from _of_method(f"methods.{name}", method, experiment)
+    yield from _ambiguous_starts(experiment)
+    yield from _of_sweeps(experiment)
+    yield from _of_compare(experiment)
+    yield from _of_selections(experiment)
+    for name, dataset in experiment.datasets.items():
+        yield from _of_dataset(f"datasets.{name}", dataset, experiment)
+    for code, language in experiment.languages.items():
+        if language.testbed and experiment.testbed is None:
+            yield f"languages.{code}: an artificial language needs the block `testbed`"
+    yield from _of_base(experiment)
+    for name, task in experiment.tasks.items():
+        if name in TAKEN:
+            yield f"tasks.{name}: a table of the report has this name; choose another"
+        yield from _of_task(f"tasks.{name}", task, experiment)
+    yield from _shared_datasets(experiment)
+
+
+def _of_method(where: str, method: Method, experiment: Experiment) -> Iterator[str]:
+    """Recipes and selections that a method needs."""
+    if method.task == "adapter" and experiment.recipe.adapters is None:
+        yield f"{where}: adapters need recipe.adapters"
+    if method.factored and experiment.recipe.lora is None:
+        yield f"{where}: LoRA needs recipe.lora"
+    for wanted in (method.selection, method.start_selection):
+        if wanted is not None and wanted not in experiment.selections:
+            yield f"{where}: there is no selection {wanted!r} (known: {_known(experiment.selections)})"
+    selection = experiment.selections.get(method.selection or "")
+    if "pruned" in (method.task, method.language) and selection and selection.select == "accumulated-gradient":
+        yield (
+            f"{where}: a pruned vector holds values of a full fine-tuning's delta, but the selection "
+            f"{method.selection} ranks summed gradients; name another selection"
+        )
+
+
+def _ambiguous_starts(experiment: Experiment) -> Iterator[str]:
+    """Names of starts of task trainings that two of them would have."""
+    starts: dict[str, str] = {}
+    for code in experiment.languages:
+        named = [
+            (code, f"languages.{code}: the adapter of {code}"),
+            (f"mlm-{code}", f"the dense delta of {code}"),
+            (f"lora-{code}", f"the LoRA of {code}"),
+            *((f"{name}-{code}", f"selections.{name}: the vector of {code}") for name in experiment.selections),
+        ]
+        for start, module in named:
+            if start in starts:
+                yield f"{module} and {starts[start]} would both be called {start} where a task starts from them; rename"
+            starts[start] = module
+
+
+def _of_compare(experiment: Experiment) -> Iterator[str]:
+    """Methods that the report compares."""
+    for part, name in experiment.compare:
+        if name is not None and name not in experiment.methods:
+            yield f"compare.{part}: there is no method {name!r} (known: {_known(experiment.methods)})"
+    chosen = experiment.compared
+    if chosen["reference"] is not None and chosen["reference"] == chosen["proposed"]:
+        yield f"compare: reference and proposed are both {chosen['reference']}; name two methods"
+
+
+def _of_sweeps(experiment: Experiment) -> Iterator[str]:
+    """Methods that sweeps name."""
+    for name, sweep in experiment.sweeps.items():
+        for method in dict.fromkeys((*sweep.beside, *(m for methods in sweep.series.values() for m in methods))):
+            if method not in experiment.methods:
+                yield f"sweeps.{name}: there is no method {method!r}"
+
+
+def _of_selections(experiment: Experiment) -> Iterator[str]:
+    """Recipes that selections by gradients need."""
+    recipes: dict[str, LanguageRecipe | TaskRecipe] = {
+        "recipe.language": experiment.recipe.language,
+        "recipe.task": experiment.recipe.task,
+        **{f"tasks.{name}.recipe": task.recipe for name, task in experiment.tasks.items() if task.recipe},
+    }
+    for name, selection in experiment.selections.items():
+        for where, recipe in recipes.items():
+            if selection.select == "accumulated-gradient" and recipe.gradients is None:
+                yield f"selections.{name}: selecting by gradients needs {where}.gradients"
+
+
+def _of_dataset(where: str, dataset: Dataset, experiment: Experiment) -> Iterator[str]:
+    """Pinned files, other datasets, splits and artificial languages that a dataset needs."""
+    for code in dataset.languages:
+        try:
+            files_of(dataset, code)
+        except DatasetError as error:
+            yield f"{where}: {error}"
+    for code in dataset.languages if dataset.drop_held_out and dataset.files else ():
+        if dataset.files and "valid" not in dataset.files[code]:
+            yield f"{where}: drop_held_out needs a split valid in {code}"
+    copies = dataset.drop_near_copies
+    if copies and copies.dataset not in experiment.datasets:
+        yield f"{where}: there is no dataset {copies.dataset!r}"
+    elif copies:
+        held = frozenset(experiment.datasets[copies.dataset].languages)
+        for code in copies.languages:
+            if code not in held:
+                yield f"{where}: dataset {copies.dataset} does not hold {code}"
+    if dataset.layout == "testbed" and experiment.testbed is None:
+        yield f"{where}: the layout testbed needs the block `testbed`"
+    for code in dataset.languages if dataset.layout == "testbed" else ():
+        if code not in experiment.languages or experiment.languages[code].testbed is None:
+            yield f"{where}: {code} is not among the artificial languages (`languages.{code}.testbed`)"
+
+
+def _of_base(experiment: Experiment) -> Iterator[str]:
+    """What pretraining needs."""
+    pretrain = experiment.base.pretrain
+    for code in pretrain.languages if pretrain else ():
+        if code not in experiment.languages:
+            yield f"base.pretrain.languages: {code} is not among the languages"
+    if pretrain and experiment.testbed is None:
+        yield "base.pretrain: the pieces of the vocabulary come from the block `testbed`, which is missing"
+
+
+def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
+    """Datasets, languages, text and published scores that a task needs."""
+    for name in dict.fromkeys((task.train, task.test)):
+        if name not in experiment.datasets:
+            yield f"{where}: there is no dataset {name!r} (known: {_known(experiment.datasets)})"
+    for name, role, codes in ((task.train, "source", (task.source,)), (task.test, "target", task.targets)):
+        held = frozenset(experiment.datasets[name].languages if name in experiment.datasets else codes)
+        for code in codes:
+            if code not in held:
+                yield f"{where}: dataset {name} does not hold the {role} language {code}"
+    yield from _lacking_splits(where, task, experiment.datasets)
+    for key, names in (("labels", task.labels), ("targets", task.targets)):
+        for name, count in Counter(names).items():
+            if count > 1:
+                yield f"{where}.{key}: {name} stands there more than once"
+    if task.source in task.targets:
+        yield (
+            f"{where}.targets: {task.source} is the source language, which is scored besides and no target; take it out"
+        )
+    for code in dict.fromkeys((task.source, *task.targets)):
+        if code not in experiment.languages:
+            yield f"{where}: {code} is not among the languages (known: {_known(experiment.languages)})"
+    if task.published:
+        yield from _unpublished(f"{where}.published", task.published, task, experiment.methods)
+    if task.source in experiment.languages and not experiment.has_text(task.source):
+        for name, method in experiment.methods.items():
+            if method.adapts_source:
+                yield (
+                    f"methods.{name}: {where} cannot be trained on top of the vector of its source language "
+                    f"{task.source}, which has no text; give languages.{task.source} a corpus, or set "
+                    "source_adaptation: false"
+                )
+
+
+def _lacking_splits(where: str, task: Task, datasets: Mapping[str, Dataset]) -> Iterator[str]:
+    """Splits that a task is learned from or scored on, and that a dataset's files lack."""
+    needs = [(task.train, task.source, split) for split in ("train", "valid")]
+    needs += [(task.test, code, task.split) for code in dict.fromkeys((task.source, *task.targets))]
+    held = {name: frozenset(datasets[name].languages) for name in (task.train, task.test) if name in datasets}
+    for name, code, split in needs:
+        if code not in held.get(name, ()):
+            continue
+        try:
+            files = files_of(datasets[name], code)
+        except DatasetError:  # told with the dataset
+            continue
+        if files and split not in files:
+            yield f"{where}: dataset {name} has no split {split} in {code} (it has {_known(files)})"
+
+
+def _shared_datasets(experiment: Experiment) -> Iterator[str]:
+    """Datasets of two tasks whose labels differ."""
+    for (name, task), (other_name, other) in combinations(experiment.tasks.items(), 2):
+        shared = {task.train, task.test} & {other.train, other.test}
+        if shared and set(other.labels) != set(task.labels):
+            yield (
+                f"tasks.{name}: the task {other_name} has other labels, but both use the dataset {min(shared)}; give "
+                "one of them a dataset of its own, with the same files"
+            )
+
+
+def _unpublished(where: str, beside: Published, task: Task, methods: Mapping[str, Method]) -> Iterator[str]:
+    """What cannot be set beside our scores."""
+    sets = published.load()
+    if beside.scores not in sets:
+        yield f"{where}: there is no set of published scores {beside.scores!r} (known: {_known(sets)})"
+        return
+    known = sets[beside.scores]
+    if known.metric != task.metric:
+        yield (
+            f"{where}: {beside.scores} holds {known.metric}, the task is scored by {task.metric}; "
+            "set the task's `metric`, or take `published` out"
+        )
+    unknown = [system for system in beside.methods if system not in known.systems]
+    if not unknown and not published.comparable(beside.scores, beside.methods, task.targets):
+        yield (
+            f"{where}: nothing in {beside.scores} is about these targets (its languages: {_known(known.languages)}; "
+            "an average needs all of them); take `published` out"
+        )
+    for system, method in beside.methods.items():
+        if system not in known.systems:
+            yield f"{where}: {beside.scores} holds no system {system!r} (known: {_known(known.systems)})"
+        if method not in methods:
+            yield f"{where}: there is no method {method!r} (known: {_known(methods)})"
+
+
+def _known(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,159 @@
+"""Training: what is the same whatever is learned (`deftx.tasks.training_data`) and whatever moves.
+
+What moves, and what is left of it, is one module each: `full_training`, `sparse_training`, `gradients`,
+`adapter_training`, `lora_training`. A task's head restarts from the same seeded values in each and is stored in full;
+a masked-LM head is trained and thrown away.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from deftx.config.training import Phase
+from deftx.core.errors import DeltaError
+from deftx.core.integrity import sha256_of, write_json
+from deftx.core.provenance import threads, versions
+from deftx.models import base_model
+from deftx.modules import vectors
+from deftx.modules.addition import add
+from deftx.tasks.objective import Objective
+from deftx.tasks.training_data import Lesson
+from deftx.training import checkpoints
+from deftx.training.distributed import first_process_first, processes
+from deftx.training.loop import Record, fit
+from deftx.training.trainable import Entries, Parameters, parameters_of
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trainings are told."""
+
+    lesson: Lesson
+    base: base_model.Description
+    phase: Phase
+    seed: int
+    out: Path
+    """The file to write."""
+    start: Path | None = None
+    """What is added to the base before training begins (source adaptation): a vector, or a module of the same kind."""
+
+
+def begin(job: Job) -> tuple[Any, Objective]:
+    """The base model with the lesson's head, on the device that computes, and the objective.
+
+    Raises:
+        BaseModelError: the base model cannot be loaded.
+        CorpusError, DatasetError: the data are no lesson.
+    """
+    torch.set_num_threads(threads())
+    with first_process_first():  # it tokenises the text, and refuses what is none, for all
+        objective = job.lesson.objective(job.base)
+    return job.lesson.model(job.base, job.seed).to(processes().device), objective
+
+
+def at_start(job: Job, model: Any) -> Parameters:
+    """Add the start's vector to the base's parameters; returns all parameters, by whether they may move.
+
+    Raises:
+        VectorError: the start does not fit the base model.
+    """
+    encoder = base_model.encoder_parameters(model, job.base)
+    if job.start is not None:
+        vector = vectors.load(job.start)
+        vectors.check_fits(vector.metadata, job.base.shapes, job.base.hash, job.start)
+        add({name: p.data for name, p in encoder.items()}, vector, 1.0)
+    return parameters_of(model, encoder, job.lesson.recipe)
+
+
+def freeze(job: Job, model: Any) -> dict[str, nn.Parameter]:
+    """Freeze the encoder; returns the head, which is trained along with a module."""
+    for parameter in base_model.encoder_parameters(model, job.base).values():
+        parameter.requires_grad_(False)
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def origin(job: Job) -> dict[str, Any]:
+    """What the metadata of every result state."""
+    lesson = job.lesson
+    return {
+        "base": job.base.hash,
+        "base_model": job.base.name,
+        "base_revision": job.base.revision,
+        "start": [sha256_of(job.start)] if job.start else [],
+        "objective": lesson.kind,
+        "labels": None if lesson.labels is None else list(lesson.labels),
+        "settings": lesson.recipe.model_dump(mode="json") | {"phase": job.phase.model_dump(mode="json")},
+        "seed": job.seed,
+        "data": {"train": sha256_of(lesson.train), "valid": sha256_of(lesson.valid)},
+        "threads": threads(),
+        "processes": processes().num_processes,
+        "versions": versions(),
+    }
+
+
+def train(
+    job: Job,
+    model: Any,
+    objective: Objective,
+    entries: Entries,
+    metadata: BaseModel,
+    beside: dict[str, str],
+    save: Callable[[Arrays], None],
+    pull: float = 0.0,
+) -> Record:
+    """Train the entries, and leave the result, its record beside it, and no checkpoint.
+
+    Args:
+        metadata: the result's; with what is `beside` it, such as a hash of the code, a checkpoint of which anything
+            is different is of no use.
+        save: writes the result. It gets the values of the head that are to be stored; of masked-LM none are.
+        pull: strength of the pull towards the start.
+    Raises:
+        DeltaError: training diverged, or the disk has no room for the result.
+        StoppedError: SIGTERM came; the checkpoint is saved.
+    """
+    of_the_job = metadata.model_dump(mode="json", exclude={"processes", "threads"})  # `fit` looks at these
+    checkpoint = checkpoints.path_for(job.out, of_the_job | beside)
+    _check_room(job, entries, checkpoint)
+    record = fit(model, entries, objective, job.phase, job.seed, job.lesson.recipe, pull, checkpoint)
+    if processes().is_main_process:
+        save({} if job.lesson.labels is None else arrays(entries.head))
+        beside_it = job.out.with_suffix(".json")
+        write_json(beside_it, asdict(record))
+        checkpoints.remove(job.out, [job.out, beside_it])
+    return record
+
+
+def arrays(tensors: Mapping[str, Tensor]) -> Arrays:
+    """Tensors in numpy, as they are."""
+    return {name: np.asarray(tensor.detach().cpu()) for name, tensor in tensors.items()}
+
+
+def _check_room(job: Job, entries: Entries, checkpoint: Path) -> None:
+    """Refuse to begin what the disk cannot hold: a checkpoint (values, two moments), twice while one replaces another.
+
+    One may be there already. The result is smaller, and comes when there is one checkpoint left.
+
+    Raises:
+        DeltaError: named, with the room that is missing.
+    """
+    leaves, kept = (sum(t.numel() for t in group.values()) for group in (entries.leaves(), entries.kept()))
+    size = 4 * ((3 + (job.phase.keep == "best")) * leaves + kept)
+    needed = 2 * size - (checkpoint.stat().st_size if checkpoint.is_file() else 0)
+    job.out.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(job.out.parent).free
+    if free < needed:
+        raise DeltaError(
+            f"{job.out}: training needs {needed / 1e9:.2f} GB of disk (result and checkpoints), and "
+            f"{free / 1e9:.2f} GB are free. Make room, or move results/ to a larger disk"
+        )

@@ -1,0 +1,1 @@
+"""Which parameters sparse fine-tuning may move: denoised, ranked, drawn or pruned."""

@@ -1,0 +1,1 @@
+"""Arithmetic of vectors: sums, conflicts, overlap, and the recipe of a composed model."""

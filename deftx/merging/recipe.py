@@ -1,0 +1,164 @@
+"""Composition: a model is the base plus weighted vectors, summed in float32 in a fixed order.
+
+theta = theta_0 + w_task phi_task + w_language phi_language (Ansell et al. 2022, section 3.2). The order is part
+of the recipe, because float addition is not associative; so is the rule for entries that several vectors move
+(`deftx.merging.conflicts`).
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from deftx.config.methods import Conflicts
+from deftx.core.errors import VectorError
+from deftx.core.integrity import read_json, remade, sha256_of, write_json
+from deftx.merging import arithmetic, conflicts
+from deftx.merging.overlap import overlap
+from deftx.models.base_model import Description
+from deftx.modules import loading, vectors
+
+
+@dataclass(frozen=True)
+class Term:
+    """One weighted vector of the sum."""
+
+    path: Path
+    weight: float
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A composed model: the base, and the terms in the order they are added."""
+
+    base: str
+    terms: tuple[Term, ...]
+    conflicts: Conflicts = "sum"
+    note: str | None = None
+    """What a reader must know of it, such as that a vector is missing."""
+
+
+def compose(
+    terms: Sequence[tuple[Path, float]],
+    description: Description,
+    out: Path,
+    write: Path | None = None,
+    rule: Conflicts = "sum",
+    note: str | None = None,
+) -> Recipe:
+    """Check that modules fit the base and one another, and write the recipe of their sum with its statistics.
+
+    With `write` the sum of vectors itself is stored there too, as an SFT (`algebra.sum_of`). The recipe lists for each
+    module the entries it holds, and of vectors those it adds once conflicts are resolved.
+
+    Raises:
+        VectorError: a module is damaged or made for another base, several carry a head, a weight is no number, or
+            a sum is to be written of what cannot be added.
+    """
+    modules = []
+    for path, weight in terms:
+        if not math.isfinite(weight):
+            raise VectorError(f"{path} has the weight {weight}; give it a number, as in {path}:0.5")
+        modules.append(loading.load(path))
+    loading.check([(path, m, weight) for m, (path, weight) in zip(modules, terms, strict=True)], description)
+    heads = [str(path) for (path, _), module in zip(terms, modules, strict=True) if module.head]
+    if len(heads) > 1:
+        raise VectorError(f"several vectors carry a head ({', '.join(heads)}); compose at most one task vector")
+    are_vectors = loading.are_vectors(modules)
+    if write is not None or rule != "sum":
+        require_vectors(modules)
+    resolved = conflicts.resolve([(m, weight) for m, (_, weight) in zip(modules, terms, strict=True)], rule)
+    if write is not None:
+        vectors.save(arithmetic.sum_of(resolved), write)
+    named = tuple(Term(path, weight, sha256_of(path)) for path, weight in terms)
+    recipe = Recipe(description.hash, named, rule, note)
+    write_json(
+        out,
+        {
+            "base": recipe.base,
+            "terms": [asdict(t) | {"path": os.path.relpath(t.path, out.parent)} for t in recipe.terms],
+            "conflicts": recipe.conflicts,
+            "note": recipe.note,
+            "entries": [module.entries for module in modules],
+            "added": [_added(vector) for vector, _ in resolved] if are_vectors else None,
+            "overlap": overlap(modules[0], modules[1]) if len(modules) == 2 and are_vectors else None,
+        },
+    )
+    return recipe
+
+
+def read(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        ResultError: it is missing or damaged.
+        VectorError: it is not a recipe.
+    """
+    content = read_json(path)
+    try:
+        terms = tuple(
+            Term(Path(os.path.normpath(path.parent / t["path"])), t["weight"], t["sha256"]) for t in content["terms"]
+        )
+        rule = content.get("conflicts", "sum")
+        if rule not in get_args(Conflicts):
+            raise ValueError(f"it resolves conflicts by {rule!r}, which this version does not know")
+        return Recipe(content["base"], terms, rule, content.get("note"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise VectorError(f"{path} is not the recipe of a composed model ({error}); run snakemake") from None
+
+
+def require_merging(modules: Sequence[loading.Module]) -> None:
+    """Refuse what does not end up in the base's own parameters, where these are all that is stored or compared.
+
+    Raises:
+        VectorError: a module is of such a family.
+    """
+    if not loading.merge(modules):
+        raise VectorError(
+            "adapters are stacked and not added, so this model is no sum of vectors and no ordinary checkpoint. "
+            "Its recipe is what there is to store; deftx evaluate takes it"
+        )
+
+
+def require_vectors(modules: Sequence[loading.Module]) -> None:
+    """Refuse what has no entries of its own, where these are stored or chosen among.
+
+    Raises:
+        VectorError: a module is not a vector.
+    """
+    require_merging(modules)
+    if not loading.are_vectors(modules):
+        raise VectorError(
+            "LoRA is a product of factors, added to whole matrices: there is no sparse sum to store and no entry to "
+            "choose. Compose it by plain sum; deftx export stores the whole model"
+        )
+
+
+def load_terms(recipe: Recipe, description: Description) -> list[tuple[Any, float]]:
+    """The modules of a recipe with their weights, checked to be the ones it was made of.
+
+    Raises:
+        VectorError: the base or a module has changed since.
+    """
+    if recipe.base != description.hash:
+        raise VectorError(
+            f"the model was composed on another base (weights {recipe.base[:12]}); "
+            f"this one has weights {description.hash[:12]}"
+        )
+    loaded = []
+    for term in recipe.terms:
+        module = loading.load(term.path)
+        if sha256_of(term.path) != term.sha256:
+            raise VectorError(f"{term.path} has changed since the model was composed. {remade(term.path)}")
+        loaded.append((module, term.weight))
+    return conflicts.resolve(loaded, recipe.conflicts)
+
+
+def _added(vector: vectors.Vector) -> int:
+    """Number of base entries a vector adds something to."""
+    return int(sum(np.count_nonzero(part) for part in (*vector.values.values(), *vector.dense.values())))

@@ -1,0 +1,1 @@
+"""The base model: its identity, architecture and loading."""

@@ -1,0 +1,1 @@
+"""Files of trained modules (vectors, adapters, LoRA): their format, checks, and how each enters a model."""

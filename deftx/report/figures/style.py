@@ -1,0 +1,52 @@
+"""How figures look, and how they are written.
+
+As SVG, PDF and PNG, in colours that colour-blind readers can tell apart (Okabe & Ito 2008) and letters of 7 points at
+the printed size. None is wider than a page.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deftx.core.files import publish
+
+COLOURS = ("#999999", "#56B4E9", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#000000")
+STYLE: Any = {
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.0,
+    "hatch.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "deftx",
+    "pdf.fonttype": 42,
+    "figure.dpi": 300,
+    "figure.constrained_layout.use": True,
+}
+COLUMN = 3.35  # inches: one column of a two-column page
+PAGE = 7.0  # inches: both
+MEAN = "mean"
+METRIC_NAMES = {"macro_f1": "macro-F1 (%)", "accuracy": "accuracy (%)"}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG, PDF and PNG; none holds the time."""
+    for form, times in (("svg", {"Date": None}), ("pdf", {"CreationDate": None}), ("png", {})):
+        with publish(path.with_suffix(f".{form}")) as temporary:
+            figure.savefig(temporary, format=form, metadata=times)
+
+
+def in_lines(names: Sequence[str], most: int) -> list[list[str]]:
+    """Names in lines of at most `most`, about equally long."""
+    count = -(-len(names) // max(1, most))
+    return [list(line) for line in np.array_split(np.array(names, dtype=object), count)]

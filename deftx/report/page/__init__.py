@@ -1,0 +1,1 @@
+"""The report on one page, and what it says in words."""

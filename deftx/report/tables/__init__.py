@@ -1,0 +1,1 @@
+"""Tables of scores, gains, differences and costs."""

@@ -1,0 +1,132 @@
+"""Costs: what each method trains, stores and takes for one language, beside the score it gets for that.
+
+Parameters and bytes are of the modules that make up the model: what would have to be sent to somebody who has the
+base. Memory and time are of every training and mask they needed, the start of the task's training included; what
+several methods share is counted for each of them. Memory is main memory: what a GPU holds is not measured. Times and
+memory come from Snakemake's benchmark files and depend on the machine, so no other table holds them. Where a training
+was stopped and went on, the last part alone is timed.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from deftx.core.files import write_text
+from deftx.core.integrity import read_json
+from deftx.report.tables.storage import read_table
+
+MEAN = "mean"
+MEASURES = ["parameters", "bytes", "peak_mb", "seconds", "cpu_seconds"]
+KEYS = ["task", "method", "language"]
+
+
+class Plan(BaseModel):
+    """Which modules are counted. A module is named by its file below the results, without ending."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    methods: dict[str, str]
+    """Titles by method."""
+    languages: dict[str, str]
+    """Names by language."""
+    modules: dict[str, dict[str, dict[str, tuple[str, ...]]]]
+    """Modules of the model by task, method and target language."""
+    made: dict[str, tuple[str, ...]]
+    """What a module was made from."""
+    stages: dict[str, str]
+    """Folder of the benchmarks by the first part of a module's name, where it is another."""
+
+
+def build(results: Path, plan: Plan, scores: Path, out: Path) -> None:
+    """Write costs.csv (one row per task, method and target language, and their mean; scores with their signatures) and
+    costs.md (the means).
+
+    `scores` is the table of scores (scores.csv), in percent. What is not there (a benchmark, a vector) leaves a gap, in
+    sums as well.
+    """
+    rows: list[dict[str, Any]] = []
+    for task, methods in plan.modules.items():
+        for method, languages in methods.items():
+            keys = {"task": task, "method": method, "title": plan.methods[method]}
+            cells = [
+                keys | {"language": lang, "name": plan.languages.get(lang, lang)} | cost(results, modules, plan)
+                for lang, modules in languages.items()
+            ]
+            means = {measure: float(np.mean([cell[measure] for cell in cells])) for measure in MEASURES}
+            rows += [*cells, keys | {"language": MEAN, "name": "mean of targets"} | means]
+    columns = [*KEYS, "score", "low", "high", "signature"]
+    table = pd.DataFrame(rows).merge(read_table(scores)[columns], on=KEYS, how="left", validate="one_to_one")
+    write_text(out / "costs.csv", table.to_csv(index=False, float_format="%.1f", lineterminator="\n"))
+    write_text(out / "costs.md", markdown(table))
+
+
+def cost(results: Path, modules: Iterable[str], plan: Plan) -> dict[str, float]:
+    """What the model of one language costs: sums, and the largest memory of any job."""
+    modules = list(modules)
+    jobs = [_benchmark(results, job, plan.stages) for job in needed(modules, plan.made)]
+    stored = [(results / module).with_name(f"{Path(module).name}.safetensors") for module in modules]
+    return {
+        "parameters": float(sum(_record(results / f"{module}.json") for module in modules)),
+        "bytes": float(sum(path.stat().st_size if path.is_file() else float("nan") for path in stored)),
+        "peak_mb": float(np.max([job["max_rss"] for job in jobs])),
+        "seconds": sum(job["s"] for job in jobs),
+        "cpu_seconds": sum(job["cpu_time"] for job in jobs),
+    }
+
+
+def needed(modules: Iterable[str], made: Mapping[str, Iterable[str]]) -> list[str]:
+    """The modules and all they were made from, at any depth, each once."""
+    found: dict[str, None] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found[module] = None
+            waiting += made.get(module, ())
+    return list(found)
+
+
+def _record(path: Path) -> float:
+    """Trained parameters of a module, head included; NaN where nothing was trained."""
+    return float(read_json(path)["trained_parameters"]) if path.is_file() else float("nan")
+
+
+def _benchmark(results: Path, module: str, stages: Mapping[str, str]) -> dict[str, float]:
+    """Time (seconds) and memory (MB) of the job that made a module; NaN where Snakemake measured none."""
+    family, _, rest = module.partition("/")
+    path = results / "benchmarks" / stages.get(family, family) / f"{rest}.jsonl"
+    content = json.loads(path.read_text().splitlines()[-1]) if path.is_file() else {}
+    return {name: _number(content.get(name)) for name in ("s", "cpu_time", "max_rss")}
+
+
+def _number(value: Any) -> float:
+    """Snakemake writes NA for what it could not measure, as of jobs that end within its first look."""
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The means over target languages."""
+    lines = [
+        "| task | method | mean of targets | parameters | stored (MB) | main memory (MB) | seconds | CPU seconds |",
+        "|:--|:--|--:|--:|--:|--:|--:|--:|",
+    ]
+    for _, row in table[table["language"] == MEAN].iterrows():
+        cells = [
+            f"{row['score']:.1f} [{row['low']:.1f}\N{EN DASH}{row['high']:.1f}]",
+            f"{row['parameters']:,.0f}",
+            f"{row['bytes'] / 1e6:.1f}",
+            *(f"{row[measure]:,.0f}" for measure in ("peak_mb", "seconds", "cpu_seconds")),
+        ]
+        lines.append(f"| {row['task']} | {row['title']} | {' | '.join(cells).replace('nan', '')} |")
+    note = (
+        "Scores in percent with their 95 % bootstrap interval. Costs are those of the model of one language, mean over "
+        "the targets, first seed. Parameters and storage are those of its task module (with head) and language module; "
+        "main memory is that of the largest job (what a GPU holds is not measured), time that of all trainings and "
+        "masks they needed, as if for this language alone."
+    )
+    return "\n".join([*lines, "", note, ""])

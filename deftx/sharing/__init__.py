@@ -1,0 +1,1 @@
+"""Modules from and for other tools."""

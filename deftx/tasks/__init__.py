@@ -1,0 +1,1 @@
+"""What is learned: objectives, training data and metrics."""

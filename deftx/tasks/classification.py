@@ -1,0 +1,121 @@
+"""Classification of texts or pairs of texts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deftx.tasks.objective import Batch
+
+POOL = 50  # batches are formed inside pools of so many batches of texts, sorted by length
+
+
+class Classification:
+    """Cross-entropy over the labels of a text or a pair of texts."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        train: Sequence[dict[str, str]],
+        valid: Sequence[dict[str, str]],
+        labels: Sequence[str],
+        max_length: int,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.labels = list(labels)
+        self.train = tokenise(tokenizer, train, max_length)
+        self.train_labels = [self.labels.index(row["label"]) for row in train]
+        self.valid = tokenise(tokenizer, valid, max_length)
+        self.valid_labels = [self.labels.index(row["label"]) for row in valid]
+
+    def batches(self, epoch: int, seed: int, batch_size: int) -> list[list[int]]:
+        """Batches of texts of like length: shuffled, sorted inside pools, cut, shuffled again."""
+        rng = np.random.default_rng((seed, epoch))
+        order = rng.permutation(len(self.train)).tolist()
+        pool = POOL * batch_size
+        grouped: list[list[int]] = []
+        for start in range(0, len(order), pool):
+            sorted_pool = sorted(order[start : start + pool], key=lambda i: len(self.train[i]["input_ids"]))
+            grouped += [sorted_pool[i : i + batch_size] for i in range(0, len(sorted_pool), batch_size)]
+        return [grouped[i] for i in rng.permutation(len(grouped))]
+
+    def batch(self, examples: Sequence[int]) -> Batch:
+        labels = torch.tensor([self.train_labels[i] for i in examples])
+        return padded(self.tokenizer, [self.train[i] for i in examples]) | {"labels": labels}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        return functional.cross_entropy(model(**inputs).logits.float(), batch["labels"], reduction="sum")
+
+    def part(self, batch: Batch, first: int, end: int) -> Batch:
+        return {name: tensor[first:end] for name, tensor in batch.items()}
+
+    def pieces(self) -> Tensor:
+        """Of the texts, and padding."""
+        shown = {piece for text in (*self.train, *self.valid) for piece in text["input_ids"]}
+        return torch.tensor(sorted(shown | {self.tokenizer.pad_token_id}))
+
+    def look(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
+        """Probability of each label for each text (texts x labels), zeros for those of other processes."""
+        seen = probabilities(model, self.tokenizer, self.valid, process=process, processes=processes)
+        return torch.from_numpy(seen).to(next(model.parameters()).device)
+
+    def measures(self, seen: Tensor) -> dict[str, float]:
+        from sklearn.metrics import f1_score
+
+        if not self.valid:
+            return {}
+        predicted = seen.cpu().numpy().argmax(1)
+        score = f1_score(self.valid_labels, predicted, labels=range(len(self.labels)), average="macro", zero_division=0)
+        return {"macro_f1": float(score)}
+
+    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
+        return new["macro_f1"] > old["macro_f1"]
+
+
+def tokenise(tokenizer: Any, rows: Sequence[dict[str, str]], max_length: int) -> list[dict[str, list[int]]]:
+    """Token ids (and segment ids where the model has them) of each text or pair."""
+    if not rows:
+        return []
+    pairs = [row["pair"] for row in rows] if "pair" in rows[0] else None
+    encoded = tokenizer(
+        [row["text"] for row in rows], pairs, truncation=True, max_length=max_length, return_attention_mask=False
+    )
+    return [{name: encoded[name][i] for name in encoded} for i in range(len(rows))]
+
+
+def padded(tokenizer: Any, texts: Sequence[dict[str, list[int]]]) -> Batch:
+    """A batch padded to its longest member."""
+    return dict(tokenizer.pad(list(texts), return_tensors="pt", padding="longest", return_attention_mask=True))
+
+
+@torch.inference_mode()
+def probabilities(
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[dict[str, list[int]]],
+    batch_size: int = 64,
+    process: int = 0,
+    processes: int = 1,
+) -> np.ndarray[Any, Any]:
+    """Probability of each label for each text (texts x labels, float64), in the order of the texts.
+
+    Texts are run in order of length, so that a batch holds little padding. Of several processes each runs its share of
+    the batches, and leaves zeros for the others'.
+    """
+    from tqdm import tqdm
+
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]["input_ids"]))
+    result = np.zeros((len(texts), model.config.num_labels))
+    share = range(process * batch_size, len(order), processes * batch_size)
+    for start in tqdm(share, desc="evaluate", disable=None, leave=False):
+        some = order[start : start + batch_size]
+        batch = {k: v.to(device) for k, v in padded(tokenizer, [texts[i] for i in some]).items()}
+        result[some] = model(**batch).logits.double().softmax(-1).cpu().numpy()
+    model.train(training)
+    return result

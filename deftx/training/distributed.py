@@ -1,0 +1,69 @@
+"""The processes that train together: which of them this is, and sums over all.
+
+They are started by `deftx.training.launch`, torchrun or accelerate; alone, a process is the first of one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from accelerate import PartialState
+from torch import Tensor
+
+PATIENCE = timedelta(hours=1)
+"""How long processes wait for one that tokenises or saves. Whoever started them ends them before, if one has died."""
+
+
+class LostError(Exception):
+    """Another of the processes is gone, or cannot be reached. Who started them says which failed first, and why."""
+
+    status = 76  # EX_PROTOCOL of sysexits.h
+
+
+def processes() -> PartialState:
+    """Number of the processes, this one's rank and device."""
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+
+
+def add_up(tensor: Tensor) -> None:
+    """Replace a tensor by its sum over all processes. All must call it, with tensors of one shape and dtype."""
+    if processes().num_processes > 1 and tensor.numel():
+        with _together():
+            torch.distributed.all_reduce(tensor)
+
+
+def any_of_them(holds: bool) -> bool:
+    """Whether something holds in one of the processes; all of them must ask."""
+    if processes().num_processes == 1:
+        return holds
+    counted = torch.tensor(holds, dtype=torch.int32, device=processes().device)
+    add_up(counted)
+    return bool(counted)
+
+
+@contextmanager
+def first_process_first() -> Iterator[None]:
+    """The first process runs the block alone, then all others do: they find what it wrote, or end with it."""
+    state = processes()
+    if not state.is_main_process:
+        meet()
+    yield
+    if state.is_main_process:
+        meet()
+
+
+def meet() -> None:
+    """Wait until all are here."""
+    with _together():
+        processes().wait_for_everyone()
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Tell a loss of the others from this process' own failures."""
+    try:
+        yield
+    except RuntimeError as error:
+        count = processes().num_processes
+        raise LostError(f"one of the {count} processes that train together is gone ({error})") from error

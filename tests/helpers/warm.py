@@ -1,0 +1,117 @@
+"""A warm `deftx`: a server that has imported the heavy libraries and forks a process for each command.
+
+A pico run has half a hundred jobs, and most would spend 2 to 5 CPU-seconds on importing torch and transformers.
+The server never imports deftx itself: each fork takes it from the PYTHONPATH it is given, so that every project
+runs its own copy of the package. A fork ends when its client does, as a killed job would.
+
+    python warm.py serve SOCKET             the server, with every library imported
+    python -IS warm.py call SOCKET ARG...   what stands in for `deftx ARG...`; the standard library alone
+"""
+
+import json
+import os
+import socket
+import sys
+
+STREAMS = (0, 1, 2)
+
+
+def call(address: str, arguments: list[str]) -> int:
+    """Run a command in a fork of the server with this process' streams, folder and environment."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(address)
+        request = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode()  # noqa: PTH109
+        socket.send_fds(server, [len(request).to_bytes(8, "big")], STREAMS)
+        server.sendall(request)
+        status = server.recv(1)
+    return status[0] if status else 1
+
+
+def serve(address: str) -> None:
+    """Listen until killed."""
+    import signal
+
+    warm_up()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(16)
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                work(connection)
+            connection.close()
+
+
+def warm_up() -> None:
+    """Import what the stages import, and nothing of deftx."""
+    import importlib
+
+    for name in (
+        "accelerate",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_pdf",
+        "matplotlib.backends.backend_svg",
+        "matplotlib.figure",
+        "pandas",
+        "peft",
+        "pydantic",
+        "safetensors.numpy",
+        "scipy.stats",
+        "sklearn.metrics",
+        "torch._dynamo",
+        "transformers.models.auto.modeling_auto",
+        "transformers.models.bert.modeling_bert",
+        "transformers.models.bert.tokenization_bert",
+        "transformers.models.xlm_roberta.modeling_xlm_roberta",
+        "typer",
+        "yaml",
+    ):
+        importlib.import_module(name)
+
+
+def work(connection: socket.socket) -> None:
+    """Run one command, send back its exit status, and end."""
+    import threading
+
+    length, streams, *_ = socket.recv_fds(connection, 8, len(STREAMS))
+    with connection.makefile("rb") as stream:
+        arguments, folder, environment = json.loads(stream.read(int.from_bytes(length, "big")))
+    for theirs, ours in zip(streams, STREAMS, strict=True):
+        os.dup2(theirs, ours)
+    threading.Thread(target=end_with, args=[connection], daemon=True).start()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:0] = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.argv = ["deftx", *arguments]
+    status = 1
+    try:
+        from deftx.cli.app import app
+
+        app()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    connection.sendall(bytes([status]))
+    os._exit(0)
+
+
+def end_with(connection: socket.socket) -> None:
+    """End this process when the client has gone."""
+    connection.recv(1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    verb, address, *arguments = sys.argv[1:]
+    if verb == "serve":
+        serve(address)
+    sys.exit(call(address, arguments))

@@ -1,0 +1,83 @@
+"""The house: packages import in one direction, stay small, and light ones import nothing heavy."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import REPOSITORY
+
+PACKAGE = REPOSITORY / "deftx"
+LAYERS = [
+    {"cli", "api"},
+    {"report", "sharing"},
+    {"workflow"},
+    {"experiment"},
+    {"views"},
+    {"finetuning", "analysis"},
+    {"evaluation"},
+    {"training", "masks", "merging", "translation"},
+    {"tasks"},
+    {"modules"},
+    {"models"},
+    {"data"},
+    {"config"},
+    {"core"},
+]
+"""From the top down: a package imports those below it, and none on its own line."""
+HEAVY = {"torch", "transformers", "pandas", "sklearn", "matplotlib", "scipy", "peft", "accelerate", "datasets"}
+LIGHT = ("core", "config", "experiment", "workflow")
+MOST = 9
+"""Modules in a package, its `__init__` aside."""
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path, top_level_only: bool = False) -> set[str]:
+    """Modules that a source imports, by dotted name, `deftx.package.module` for what is taken from a module."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def layer(package: str) -> int:
+    return next(n for n, packages in enumerate(LAYERS) if package in packages)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_packages_import_downwards(path: Path) -> None:
+    parts = path.relative_to(PACKAGE).parts
+    if parts == ("__main__.py",):
+        return
+    if parts == ("__init__.py",):
+        assert not {name for name in imported(path) if name.startswith("deftx.")}
+        return
+    own = parts[0].removesuffix(".py")
+    others = {name.split(".")[1] for name in imported(path) if name.startswith("deftx.")} - {"__version__"}
+    for other in others - {own}:
+        assert layer(other) > layer(own), f"{own} imports {other}, which is not below it"
+
+
+def test_every_package_has_its_place_and_few_modules() -> None:
+    packages = {path.parent for path in sources()} - {PACKAGE}
+    assert {package.relative_to(PACKAGE).parts[0] for package in packages} <= set.union(*LAYERS)
+    for package in packages:
+        modules = [path.name for path in package.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= MOST, f"{package.name} holds {len(modules)} modules"
+        assert ast.get_docstring(ast.parse((package / "__init__.py").read_text())), f"{package.name} says nothing"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_light_packages_and_registries_import_nothing_heavy(path: Path) -> None:
+    if path.relative_to(PACKAGE).parts[0] not in LIGHT and path.stem != "registry":
+        return
+    heavy = {name.partition(".")[0] for name in imported(path, top_level_only=True)} & HEAVY
+    assert not heavy, f"{path.name} imports {', '.join(sorted(heavy))}"
