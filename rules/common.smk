@@ -21,7 +21,7 @@ from deftx.experiment.config import Experiment
 from deftx.data.layouts import files_of
 from deftx.config.data import File
 from deftx.core.errors import DeftxError
-from deftx.modules.registry import CODE
+from deftx.modules.registry import MODULE_TYPES
 from deftx.core.hashing import code_of, fingerprint
 
 
@@ -303,8 +303,8 @@ def code_with_modules(stage: str):
 
     def code(wildcards) -> str:
         method = EXPERIMENT.methods[wildcards.method]
-        used = {method.task, method.language} & CODE.keys()
-        return code_of(stage, *sorted(CODE[name] for name in used))
+        used = {method.task, method.language} & MODULE_TYPES.keys()
+        return code_of(stage, *sorted({MODULE_TYPES[name].code for name in used}))
 
     return code
 
