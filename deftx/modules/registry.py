@@ -40,6 +40,8 @@ class ModuleType:
     """What a task's training on top of this type's language module is called in paths; {selection} and {lang} stand
     for names. Without it, as the type `starts_as`."""
     starts_as: str = ""
+    adapts_source: bool = True
+    """Whether a task is trained on top of the source language's module where a method does not say."""
     in_methods: bool = True
     """Whether a method may name it."""
 
@@ -113,6 +115,7 @@ _ENTRIES = (
         make="deftx.finetuning.lora",
         group="lora",
         block="lora",
+        adapts_source=False,
         task_key="lora",
         start="lora-{lang}",
     ),

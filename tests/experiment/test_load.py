@@ -72,7 +72,7 @@ INDEPENDENT = {
     ("methods", "c"): ({"selection": "nowhere"}, "methods.c: there is no selection 'nowhere'"),
     ("languages", "lora-ind"): (
         {},
-        "languages.lora-ind: the adapter of lora-ind and the LoRA of ind would both be called",
+        "languages.lora-ind: adapter of lora-ind and languages.ind: LoRA of ind would both be called",
     ),
     ("languages", "art"): ({"testbed": {}}, "languages.art: an artificial language needs the block `testbed`"),
     ("selections", "g"): (
