@@ -17,7 +17,7 @@ from deftx.core.errors import DeftxError
 
 VERBS: tuple[Callable[..., None], ...] = (
     *(data.fetch, data.corpus, data.dataset, data.base),
-    *(training.train, training.adapter, training.lora),
+    training.train,
     *(masks.mask, masks.random_mask, masks.prune),
     *(models.compose, models.export, models.convert, models.evaluate),
     *(reports.overlap, reports.tables, reports.costs, reports.figures, reports.sweeps, reports.report),

@@ -100,7 +100,7 @@ def _of_start(method: Method, types: list[ModuleType]) -> Iterator[str]:
     if method.start_selection and not adapts:
         yield "start_selection names a vector of the source language, which this method does not use"
     if not isinstance(method.language, str) and (not method.swap or method.weights.language != 1):
-        yield "a list of language terms says itself whose they are and with what weight: leave out `swap` and the weight"
+        yield "a list of language terms says itself whose they are and with what weight: leave out `swap`, `weights`"
 
 
 def _of_names(method: Method, terms: tuple[LanguageTerm, ...], experiment: Experiment) -> Iterator[str]:

@@ -32,8 +32,9 @@ def sum_of(terms: Sequence[tuple[vector_files.Vector, float]]) -> vector_files.V
     """The weighted sum of sparse vectors of one base, with the head of the one that has one.
 
     A value is ((w1 v1) + w2 v2) + ... in float32, in the order of the terms. An entry that one term alone moves becomes
-    bit for bit what `deftx.modules.addition.add` makes of it. Where two do, one after the other rounds (theta + a) + b, their sum
-    theta + (a + b): these differ by at most 2^-24 (|theta + a| + |a + b| + 2 |theta + a + b|), to first order.
+    bit for bit what `deftx.modules.addition.add` makes of it. Where two do, one after the other rounds (theta + a) + b,
+    their sum theta + (a + b): these differ by at most 2^-24 (|theta + a| + |a + b| + 2 |theta + a + b|), to first
+    order.
 
     Raises:
         VectorError: a vector is dense.

@@ -42,6 +42,8 @@ class ModuleType:
     starts_as: str = ""
     adapts_source: bool = True
     """Whether a task is trained on top of the source language's module where a method does not say."""
+    several: bool = True
+    """Whether several processes may train it together."""
     in_methods: bool = True
     """Whether a method may name it."""
 
@@ -128,6 +130,7 @@ _ENTRIES = (
         code="deftx.modules.addition",
         make="deftx.finetuning.gradients",
         phase="gradients",
+        several=False,
         in_methods=False,
     ),
 )

@@ -154,7 +154,7 @@ MISTAKES = [
     (
         "methods/x",
         {"task": "lora", "language": "adapter"},
-        "adapter cannot be combined with modules of another type: give `adapter` for",
+        "LoRA cannot be combined with modules of another type: give `lora` for",
     ),
     ("methods/x", {"task": "lora", "language": "none", "selection": "lt-sft"}, "no entries to choose among: leave out"),
     ("methods/x", {"task": "lora", "language": "lora", "conflicts": "ties"}, "no entries to choose among: leave out"),

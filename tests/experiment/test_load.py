@@ -67,7 +67,7 @@ def test_all_that_does_not_fit_together_is_told_at_once() -> None:
 
 
 INDEPENDENT = {
-    ("methods", "a"): ({"task": "adapter", "language": "adapter"}, "methods.a: adapters need recipe.adapters"),
+    ("methods", "a"): ({"task": "adapter", "language": "adapter"}, "methods.a: adapter needs recipe.adapters"),
     ("methods", "b"): ({"task": "lora", "language": "lora"}, "methods.b: LoRA needs recipe.lora"),
     ("methods", "c"): ({"selection": "nowhere"}, "methods.c: there is no selection 'nowhere'"),
     ("languages", "lora-ind"): (
