@@ -21,15 +21,14 @@ def plan(
     from deftx.data import fetch
     from deftx.experiment import load as load_experiment
     from deftx.workflow import plan as planning
-    from deftx.workflow import plan_summary
-    from deftx.workflow.hardware import MACHINES
+    from deftx.workflow.cost_model import MACHINES
 
     if gpu not in MACHINES:
         raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(MACHINES)}")
     experiment = load_experiment.merged(config)
     fetch.check_mirror(mirror)
-    made = planning.plan(experiment, planning.dry_run(config), mirror)
-    print(plan_summary.render(made, MACHINES[gpu], at_once))
+    made = planning.plan(experiment, planning.pending(config), mirror)
+    print(planning.render(made, MACHINES[gpu], at_once))
 
 
 def clean_deltas(

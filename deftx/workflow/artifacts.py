@@ -11,7 +11,7 @@ Paths are relative to the folder of the experiment's results. Nothing here reads
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 from typing import ClassVar, Literal, TypeVar
 
@@ -54,8 +54,8 @@ def pattern(kind: type[A], **coordinates: str) -> A:
 
 def fill(made: A, wildcards: Mapping[str, str]) -> A:
     """Return the artifact that a pattern becomes with values for its wildcards."""
-    values = {field.name: getattr(made, field.name) for field in fields(made)}
-    return replace(made, **{name: wildcards[name] for name, value in values.items() if value == f"{{{name}}}"})
+    values = vars(made)
+    return type(made)(**{name: wildcards[name] if value == f"{{{name}}}" else value for name, value in values.items()})
 
 
 @dataclass(frozen=True)
@@ -317,6 +317,14 @@ class Page(Artifact):
         return self.stage
 
 
+STAGES = (
+    *(kind.stage for kind in (RawFile, Corpus, Dataset, Base)),
+    *(MODULE_TYPES[name].stage for name in ("dense", "gradients")),
+    Mask.stage,
+    *(entry.stage for entry in MODULE_TYPES.values() if entry.name not in ("dense", "gradients")),
+    *(kind.stage for kind in (Composed, Predictions, Scores, Overlap, Table, Figure, Page)),
+)
+"""Folders of logs and benchmarks, in the order in which jobs run."""
 CELLS = {"composed": Composed, "predictions": Predictions, "scores": Scores}
 """Kinds that belong to a cell of the tables, by folder."""
 

@@ -4,7 +4,6 @@ Rules, plans, costs, figures, the report and the removal of deltas ask it. It re
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -46,6 +45,7 @@ class Artifacts:
         self.root = experiment.folder
         self.report = experiment.report_folder
         # Questions that every job asks: languages of each dataset, as sets.
+        self._terms = {name: language_terms(method) for name, method in experiment.methods.items()}
         self.held = {name: frozenset(dataset.languages) for name, dataset in experiment.datasets.items()}
 
     def at(self, below: str) -> str:
@@ -135,19 +135,19 @@ class Artifacts:
         start = self.start_of(method, self.experiment.tasks[task], lang)
         return Module("task", task=task, start=start, selection=selection, seed=str(seed), type=entry.name)
 
-    def language_modules(self, method: Method, task: str, lang: str, seed: int) -> list[tuple[Module, LanguageTerm]]:
+    def language_modules(self, method: str, task: str, lang: str, seed: int) -> list[tuple[Module, LanguageTerm]]:
         """Return the language modules a method adds where `lang` is scored; terms without text are left out."""
         found = []
-        for term in language_terms(method):
+        for term in self._terms[method]:
             added = {"target": lang, "source": self.experiment.tasks[task].source}.get(term.of, term.of)
             if self.experiment.has_text(added):
                 found.append((self.language_module(term.type, added, term.selection, seed), term))
         return found
 
-    def lacks_module(self, method: Method, task: str, lang: str) -> bool:
+    def lacks_module(self, method: str, task: str, lang: str) -> bool:
         """Return whether a method adds fewer language modules than it names where `lang` is scored: text is missing."""
         seed = self.experiment.seeds.task[0]
-        return len(self.language_modules(method, task, lang, seed)) < len(language_terms(method))
+        return len(self.language_modules(method, task, lang, seed)) < len(self._terms[method])
 
     # From cells to what they are made of
 
@@ -163,19 +163,17 @@ class Artifacts:
         """Return the modules of a composed model with their weights, in the order they are added."""
         method, seed = self.experiment.methods[cell.method], int(cell.seed)
         task = self.task_module(method, cell.task, cell.lang, seed)
-        languages = self.language_modules(method, cell.task, cell.lang, seed)
+        languages = self.language_modules(cell.method, cell.task, cell.lang, seed)
         return [(task, method.weights.task), *((module, term.weight) for module, term in languages)]
 
     def mask_of(self, module: Module) -> Mask:
         """Return the mask of a module that moves the entries of one."""
-        names = [field.name for field in fields(Mask)]
-        return Mask(**{name: getattr(module, name) for name in names})
+        return Mask(**{name: value for name, value in vars(module).items() if name != "type"})
 
     def ranked_by(self, mask: Mask) -> Module:
         """Return what a mask was chosen from: a delta, or accumulated gradients."""
         gradients = self.experiment.selections[mask.selection].select == "accumulated-gradient"
-        names = [field.name for field in fields(Mask) if field.name != "selection"]
-        return Module(**{name: getattr(mask, name) for name in names}, type="gradients" if gradients else "dense")
+        return Module(**vars(mask) | {"selection": "", "type": "gradients" if gradients else "dense"})
 
     def made_from(self, artifact: Mask | Module) -> list[Mask | Module]:
         """Return the modules and masks that one was made from directly."""

@@ -67,15 +67,17 @@ class ReportPlan:
 
         Only such as methods use; a task has that of the first of them.
         """
-        methods = [m for m in self.experiment.methods.values() if self._shows(m, selection)]
+        methods = {n: m for n, m in self.experiment.methods.items() if self._shows(m, selection)}
         tasks = self.experiment.tasks.items()
         used = {lang for method in methods for name, task in tasks for lang in self._languages(method, name, task)}
-        used |= {task.source for m in methods for _, task in tasks if adapts_source(m) and not m.start_selection}
+        used |= {
+            task.source for m in methods.values() for _, task in tasks if adapts_source(m) and not m.start_selection
+        }
         languages = (lang for lang in self.experiment.languages if lang in used)
         found = {lang: self.graph.language_module("sft", lang, selection, self.seed) for lang in languages}
         for name, task in tasks:
             lang = self.graph.scored(task)[0]
-            of_task = [self.graph.task_module(m, name, lang, self.seed) for m in methods if m.task == "sft"]
+            of_task = [self.graph.task_module(m, name, lang, self.seed) for m in methods.values() if m.task == "sft"]
             found |= {f"task:{name}": of_task[0]} if of_task else {}
         return found
 
@@ -95,7 +97,7 @@ class ReportPlan:
     def _shows(self, method: Method, selection: str) -> bool:
         return any(term.type == "sft" and term.selection == selection for term in language_terms(method))
 
-    def _languages(self, method: Method, name: str, task: Task) -> list[str]:
+    def _languages(self, method: str, name: str, task: Task) -> list[str]:
         """Languages whose vectors a method adds."""
         cells = (self.graph.language_modules(method, name, lang, self.seed) for lang in self.graph.scored(task))
         return list(dict.fromkeys(module.lang for modules in cells for module, _ in modules))
@@ -126,14 +128,14 @@ class ReportPlan:
                 name: {
                     task_name: missing
                     for task_name, task in experiment.tasks.items()
-                    if (missing := self._missing(method, task_name, task))
+                    if (missing := self._missing(name, task_name, task))
                 }
-                for name, method in experiment.methods.items()
+                for name in experiment.methods
             },
             **experiment.compared,
         }
 
-    def _missing(self, method: Method, name: str, task: Task) -> list[str]:
+    def _missing(self, method: str, name: str, task: Task) -> list[str]:
         """Languages that are scored without a module that the method names, for lack of text."""
         return [lang for lang in self.graph.scored(task) if self.graph.lacks_module(method, name, lang)]
 

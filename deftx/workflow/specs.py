@@ -77,5 +77,5 @@ def composition_of(graph: Artifacts, method: str, task: str, lang: str) -> dict[
     """Return what a recipe says beside its modules, where it says anything, by the options of `deftx compose`."""
     settings = graph.experiment.methods[method]
     rule = {"conflicts": settings.conflicts} if settings.conflicts != "sum" else {}
-    lacks = graph.lacks_module(settings, task, lang)
+    lacks = graph.lacks_module(method, task, lang)
     return rule | ({"note": "no language vector"} if lacks else {})

@@ -34,6 +34,7 @@ from deftx.training import loop
 from deftx.training.launch import _ended, launch
 from deftx.training.trainable import masked_entries, parameters_of
 from tests.helpers import REPOSITORY, pico, trainings
+from tests.helpers.command import spec
 
 PHASE = {"max_steps": 4, "batch_size": 7}
 LONGER = {"max_steps": 60, "batch_size": 16, "learning_rate": 3e-3, "l1": 0.0}
@@ -292,11 +293,11 @@ def test_sigterm_to_one_process_stops_all_of_them(
 def command(pico_xlmr: Path, tmp_path: Path) -> list[str]:
     """`deftx train` in two processes, for longer than anybody waits."""
     data = trainings.Trainings(pico_xlmr, tmp_path)
-    settings = '{"block": 16, "precision": "fp32"}'
-    phase = '{"max_steps": 100000, "batch_size": 7, "learning_rate": 0.0001}'
-    options = {"settings": settings, "phase": phase, "base": pico_xlmr, "train": data.texts[0], "valid": data.texts[1]}
+    phase = {"max_steps": 100000, "batch_size": 7, "learning_rate": 0.0001}
+    told = spec(phase=phase, block=16, precision="fp32")
+    options = {"spec": told, "base": pico_xlmr, "train": data.texts[0], "valid": data.texts[1]}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [*("deftx", "train"), *words, *("--seed", "0", "--out", str(tmp_path / "delta"), "--processes", "2")]
+    return [*("deftx", "train"), *words, *("--out", str(tmp_path / "delta"), "--processes", "2")]
 
 
 def children(pid: int) -> list[int]:
