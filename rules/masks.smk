@@ -2,10 +2,12 @@
 
 import re
 
+from deftx.masks.registry import MASK_SCORES
+
 MASK = {role: Step(kinds.mask_pattern(role)) for role in ("language", "task")}
 
 # Selections whose masks are drawn at random, as a pattern of their names; where there are none it matches nothing.
-RANDOM = "|".join(re.escape(n) for n, s in EXPERIMENT.selections.items() if s.select == "random") or "(?!)"
+RANDOM = "|".join(re.escape(n) for n, s in EXPERIMENT.selections.items() if MASK_SCORES[s.select].drawn) or "(?!)"
 
 
 def budget(role):

@@ -5,6 +5,7 @@ from typing import Any
 
 from deftx.config.methods import LanguageTerm, Method, Weights
 from deftx.experiment.config import Experiment
+from deftx.masks.registry import MASK_SCORES
 from deftx.modules.registry import MODULE_TYPES, ModuleType, names
 
 
@@ -115,8 +116,9 @@ def _of_names(method: Method, terms: tuple[LanguageTerm, ...], experiment: Exper
     pruned = [method.selection] if method.task == "pruned" else []
     for name in dict.fromkeys([*pruned, *(term.selection for term in terms if term.type == "pruned")]):
         selection = experiment.selections.get(name or "")
-        if selection and selection.select == "accumulated-gradient":
+        score = MASK_SCORES.get(selection.select) if selection else None
+        if score and score.ranks != "dense":
             yield (
                 f"a pruned vector holds values of a full fine-tuning's delta, but the selection {name} ranks "
-                "accumulated gradients; name another selection"
+                f"{MODULE_TYPES[score.ranks].title}; name another selection"
             )

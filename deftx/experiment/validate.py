@@ -18,6 +18,7 @@ from deftx.data.layouts import files_of
 from deftx.evaluation import published
 from deftx.experiment import methods as resolved
 from deftx.experiment.config import Experiment
+from deftx.masks.registry import MASK_SCORES
 from deftx.modules.registry import MODULE_TYPES
 
 TAKEN = ("costs", "published")
@@ -84,16 +85,23 @@ def _of_sweeps(experiment: Experiment) -> Iterator[str]:
 
 
 def _of_selections(experiment: Experiment) -> Iterator[str]:
-    """Recipes that selections by gradients need."""
+    """Importance scores that are not known, and phases of recipes that selections need."""
     recipes: dict[str, LanguageRecipe | TaskRecipe] = {
         "recipe.language": experiment.recipe.language,
         "recipe.task": experiment.recipe.task,
         **{f"tasks.{name}.recipe": task.recipe for name, task in experiment.tasks.items() if task.recipe},
     }
     for name, selection in experiment.selections.items():
+        score = MASK_SCORES.get(selection.select)
+        if score is None:
+            yield f"selections.{name}: `select` is {selection.select!r}; it may be {_known(MASK_SCORES)}"
+            continue
+        if score.drawn and selection.rank != "none":
+            yield f"selections.{name}: elements that are drawn have no rank; leave `rank` out"
+        phase = MODULE_TYPES[score.ranks].phase
         for where, recipe in recipes.items():
-            if selection.select == "accumulated-gradient" and recipe.gradients is None:
-                yield f"selections.{name}: selecting by gradients needs {where}.gradients"
+            if getattr(recipe, phase) is None:
+                yield f"selections.{name}: selecting by {score.name} needs {where}.{phase}"
 
 
 def _of_dataset(where: str, dataset: Dataset, experiment: Experiment) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from deftx.config.modules import LanguageAdapter, Lora, TaskAdapter, TrainingSpec
 from deftx.config.training import LanguageTraining, Phase
 from deftx.experiment.methods import recipe_of
+from deftx.masks.registry import MASK_SCORES
 from deftx.models.architectures import SHAPES, Shape, is_target
 from deftx.workflow import workload
 from deftx.workflow.artifacts import Artifact, Composed, Corpus, Dataset, Mask, Module, Predictions
@@ -76,7 +77,7 @@ def _choice(graph: Artifacts, mask: Mask, shape: Shape) -> Work:
     """Choosing the elements of a mask; those drawn at random cost the start of a process alone."""
     selection = graph.experiment.selections[mask.selection]
     result = POSITION_BYTES * _entries(budget_of(graph, mask), shape)
-    if selection.select == "random":
+    if MASK_SCORES[selection.select].drawn:
         return Work(mask.stage, seconds=START_SECONDS, result=result)
     share = shape.total / SHAPES["FacebookAI/xlm-roberta-base"].total
     denoising = DENOISING * share * shape.hidden / 768 if selection.rank != "none" else 0.0

@@ -15,6 +15,7 @@ from deftx.core.errors import ConfigError
 from deftx.data.layouts import files_of
 from deftx.experiment.config import Experiment
 from deftx.experiment.methods import adapts_source, language_terms, start_type
+from deftx.masks.registry import MASK_SCORES
 from deftx.modules.registry import MODULE_TYPES
 from deftx.workflow.artifacts import (
     Artifact,
@@ -171,9 +172,9 @@ class Artifacts:
         return Mask(**{name: value for name, value in vars(module).items() if name != "type"})
 
     def ranked_by(self, mask: Mask) -> Module:
-        """Return what a mask was chosen from: a delta, or accumulated gradients."""
-        gradients = self.experiment.selections[mask.selection].select == "accumulated-gradient"
-        return Module(**vars(mask) | {"selection": "", "type": "gradients" if gradients else "dense"})
+        """Return what a mask was chosen from, such as a delta."""
+        score = MASK_SCORES[self.experiment.selections[mask.selection].select]
+        return Module(**vars(mask) | {"selection": "", "type": score.ranks})
 
     def made_from(self, artifact: Mask | Module) -> list[Mask | Module]:
         """Return the modules and masks that one was made from directly."""

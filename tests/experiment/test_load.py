@@ -77,7 +77,7 @@ INDEPENDENT = {
     ("languages", "art"): ({"testbed": {}}, "languages.art: an artificial language needs the block `testbed`"),
     ("selections", "g"): (
         {"select": "accumulated-gradient", "k": {"language": 1, "task": 1}},
-        "selections.g: selecting by gradients needs recipe.task.gradients",
+        "selections.g: selecting by accumulated-gradient needs recipe.task.gradients",
     ),
     ("sweeps", "s"): ({"title": "s", "at": [1], "series": {"A": ["nobody"]}}, "sweeps.s: there is no method 'nobody'"),
     ("datasets", "d"): ({"layout": "testbed", "languages": ["ind"]}, "datasets.d: ind is not among the artificial"),
