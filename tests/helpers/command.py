@@ -32,8 +32,7 @@ def invoke(*arguments: Any) -> Result:
     try:
         return CliRunner().invoke(app, [str(a) for a in arguments])
     finally:
-        while gpus._held:
-            gpus._held.pop().close()
+        gpus.release()
 
 
 def files(folder: Path) -> list[str]:
