@@ -22,7 +22,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     *(masks.mask, masks.random_mask, masks.prune),
     *(models.compose, models.export, models.convert, models.evaluate),
     *(reports.overlap, reports.tables, reports.costs, reports.figures, reports.sweeps, reports.report),
-    *(experiment.plan, experiment.clean_deltas, experiment.schema),
+    *(experiment.plan, experiment.status, experiment.clean_deltas, experiment.schema),
 )
 """In the order of the help."""
 app = typer.Typer(

@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-OUTSIDE = {"deftx.cli", "deftx.config", "deftx.experiment", "deftx.core.hashing", "deftx.core.provenance"}
-"""Packages and modules whose effect on a result arrives through a job's parameters."""
+OUTSIDE = {"deftx.cli", "deftx.config", "deftx.experiment", "deftx.core.hashing", "deftx.core.provenance",
+           "deftx.training.progress"}  # fmt: skip
+"""Packages and modules whose effect on a result arrives through a job's parameters, or that have none."""
 
 
 def fingerprint(files: Iterable[Path]) -> str:

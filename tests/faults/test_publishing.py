@@ -22,6 +22,7 @@ ALLOWED = {
     "files.flush": "nothing; it waits for the disk",
     "fetching._copy": "under the name that publish gives",
     "fetching._go_on": "the part of a download, which becomes the result by a rename",
+    "gpus._lock": "an empty file, for its lock",
     "together._work": "what one of several processes says, in a temporary folder",
     "hub.fetch": "under the name that publish gives",
     "cli._say": "nothing, to /dev/null",

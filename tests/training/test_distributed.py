@@ -275,7 +275,7 @@ def test_sigterm_to_one_process_stops_all_of_them(
     still = without_dropout(pico_xlmr, tmp_path)
     stopped = job(still, tmp_path, "stopped", "delta", "task")
     errors = together([stopped], terminated=1)
-    assert all("StoppedError: stopped by SIGTERM after step 2 of 4, which is saved" in error for error in errors)
+    assert all("StoppedError: Stopped by SIGTERM at step 2/4; checkpoint saved" in error for error in errors)
     assert not (tmp_path / "stopped").exists()
     [checkpoint] = tmp_path.glob(".stopped.*.checkpoint")
     shutil.copy(checkpoint, tmp_path / checkpoint.name.replace("stopped", "alone"))
@@ -318,7 +318,7 @@ def trains(pid: int) -> bool:
             signal.SIGTERM,
             True,
             75,
-            r"error: stopped by SIGTERM after step \d+ of 100000, which is saved; run it again\n",
+            r"error: Stopped by SIGTERM at step \d+/100000; checkpoint saved\. Rerun to resume\.\n",
         ),
         (
             signal.SIGKILL,
