@@ -184,7 +184,9 @@ def test_sigterm_saves_and_asks_to_be_rerun(tmp_path: Path, checkpointed: bool) 
 
     before = signal.getsignal(signal.SIGTERM)
     checkpoint = tmp_path / "checkpoint" if checkpointed else None
-    message = f"Stopped by SIGTERM at step 5/10; {'checkpoint saved. Rerun to resume' if checkpointed else 'no checkpoint'}"
+    message = (
+        f"Stopped by SIGTERM at step 5/10; {'checkpoint saved. Rerun to resume' if checkpointed else 'no checkpoint'}"
+    )
     with pytest.raises(StoppedError, match=message) as stop:
         fit(Terminated(), phase(), checkpoint=checkpoint)
     assert stop.value.status == 75
