@@ -30,7 +30,7 @@ from deftx.masks.select import build
 from deftx.models import base_model
 from deftx.modules import adapters, lora, vectors
 from deftx.tasks.objective import Batch
-from deftx.training import loop
+from deftx.training import loop, progress
 from deftx.training.launch import _ended, launch
 from deftx.training.trainable import masked_entries, parameters_of
 from tests.helpers import REPOSITORY, pico, trainings
@@ -331,7 +331,9 @@ def trains(pid: int) -> bool:
 def test_one_message_says_why_all_ended(
     command: list[str], tmp_path: Path, number: int, to_all: bool, status: int, message: str
 ) -> None:
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as launcher:
+    file = tmp_path / "seed0.progress.json"
+    environment = os.environ | {"DEFTX_PROGRESS": str(file)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as launcher:
         while not (len(pids := children(launcher.pid)) == 2 and all(map(trains, pids))):
             assert launcher.poll() is None, launcher.communicate()[1]
             time.sleep(0.1)
@@ -340,6 +342,8 @@ def test_one_message_says_why_all_ended(
     assert launcher.returncode == status and re.fullmatch(message, said), said
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert not (tmp_path / "delta").exists() and len(list(tmp_path.glob(".delta.*.checkpoint"))) == int(to_all)
+    shown = progress.read(file)
+    assert shown is not None and shown.pid == pids[0] and (shown.state == "stopped") is to_all
 
 
 @pytest.mark.parametrize(
