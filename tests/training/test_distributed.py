@@ -342,8 +342,8 @@ def test_one_message_says_why_all_ended(
     assert launcher.returncode == status and re.fullmatch(message, said), said
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert not (tmp_path / "delta").exists() and len(list(tmp_path.glob(".delta.*.checkpoint"))) == int(to_all)
-    shown = progress.read(file)
-    assert shown is not None and shown.pid == pids[0] and (shown.state == "stopped") is to_all
+    last = progress.read(file)
+    assert last is not None and last.pid == pids[0] and (last.state == "stopped") is to_all
 
 
 @pytest.mark.parametrize(

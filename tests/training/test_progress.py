@@ -3,11 +3,9 @@
 import json
 import math
 import os
-import pty
 import signal
 import subprocess
 import sys
-import termios
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from deftx.tasks.objective import Batch
 from deftx.training import progress
 from deftx.training.progress import Snapshot
 from tests.helpers import REPOSITORY
+from tests.helpers.terminal import output_on_terminal
 from tests.training.test_loop import Toy, equal, fit, phase
 
 JOB = "full/task/nli/base/seed0"
@@ -27,10 +26,11 @@ import logging, os, sys
 from deftx.training import progress
 progress.TERMINAL_SECONDS = 0.0, 0.0
 logging.getLogger("deftx").setLevel(os.environ.get("LEVEL", "INFO"))
-with progress.Progress(3) as shown:
+with progress.Progress(3) as bar:
     for loss in (3.0, 2.5, 2.25):
-        shown.advance(loss, 8)
+        bar.advance(loss, 8)
 """
+COMMAND = (sys.executable, "-c", STEPS)
 
 
 @pytest.fixture
@@ -137,26 +137,28 @@ def test_what_is_not_a_progress_file_is_nothing(tmp_path: Path, content: bytes) 
 
 
 def test_measures_that_are_not_numbers_leave_json(file: Path) -> None:
-    with progress.Progress(1) as shown:
-        shown.evaluated({"step": 0, "loss": math.nan, "f1": math.inf})
+    with progress.Progress(1) as bar:
+        bar.evaluated({"step": 0, "loss": math.nan, "f1": math.inf})
     content = json.loads(file.read_text(), parse_constant=lambda name: pytest.fail(name))
     assert content["evaluation"] == {"step": 0, "loss": None, "f1": None}
 
 
-def steps(stdout: int, stderr: int, **environment: str) -> None:
-    """Show a training of three steps in a process of its own with these streams."""
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a training of three steps in a process of its own."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DEFTX_")}
-    paths = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
-    subprocess.run(
-        [sys.executable, "-c", STEPS], check=True, stdout=stdout, stderr=stderr, env=inherited | paths | environment
-    )
+    return inherited | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])} | changes
+
+
+def train(stderr: int) -> None:
+    """Show the progress of three steps in a process whose standard error goes there."""
+    subprocess.run(COMMAND, check=True, stdout=subprocess.DEVNULL, stderr=stderr, env=environment())
 
 
 def test_the_file_lies_beside_the_log_that_standard_error_goes_to(tmp_path: Path) -> None:
     folder = tmp_path / "logs/sparse/language/deft-x/ind"
     folder.mkdir(parents=True)
     with (folder / "seed0.log").open("w") as log:
-        steps(subprocess.DEVNULL, log.fileno())
+        train(log.fileno())
     assert sorted(path.name for path in folder.iterdir()) == ["seed0.log", "seed0.progress.json"]
     now = read(folder / "seed0.progress.json")
     assert (now.job, now.step, now.loss) == ("sparse/language/deft-x/ind/seed0", 3, 2.25)
@@ -164,37 +166,18 @@ def test_the_file_lies_beside_the_log_that_standard_error_goes_to(tmp_path: Path
 
 def test_without_a_log_there_is_no_file(tmp_path: Path) -> None:
     """Standard error is a pipe, as before `tee`, a file of another kind, or one that has been removed."""
-    steps(subprocess.DEVNULL, subprocess.PIPE)
+    train(subprocess.PIPE)
     with (tmp_path / "slurm-1.out").open("w") as output, (tmp_path / "gone.log").open("w") as removed:
         (tmp_path / "gone.log").unlink()
         for stream in (output, removed):
-            steps(subprocess.DEVNULL, stream.fileno())
+            train(stream.fileno())
     assert [path.name for path in tmp_path.iterdir()] == ["slurm-1.out"]
-
-
-def on_terminal(log: Path, both: bool = False, **environment: str) -> str:
-    """What a terminal shows while standard error goes to a log, or `both` to the terminal."""
-    leader, follower = pty.openpty()
-    termios.tcsetwinsize(leader, (24, 80))
-    with log.open("w") as stream:
-        steps(follower, follower if both else stream.fileno(), **environment)
-    os.close(follower)
-    shown = b""
-    while True:
-        try:
-            part = os.read(leader, 4096)
-        except OSError:  # the end, on Linux
-            part = b""
-        if not part:
-            os.close(leader)
-            return shown.decode()
-        shown += part
 
 
 def test_whole_lines_reach_the_terminal_beside_the_log(tmp_path: Path) -> None:
     folder = tmp_path / "logs/full/language/ind"
     folder.mkdir(parents=True)
-    lines = on_terminal(folder / "seed0.log").split("\r\n")
+    lines = output_on_terminal(COMMAND, folder / "seed0.log", env=environment()).split("\r\n")
     assert lines == [
         *(f"full fine-tuning ind seed 0: step {step}/3, loss {loss}, 0 s left" for step, loss in
           ((1, "3"), (2, "2.5"), (3, "2.25"))),
@@ -202,15 +185,15 @@ def test_whole_lines_reach_the_terminal_beside_the_log(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("environment", [{"DEFTX_TERMINAL": "0"}, {"LEVEL": "WARNING"}])
-def test_lines_on_the_terminal_can_be_turned_off(tmp_path: Path, environment: dict[str, str]) -> None:
-    assert on_terminal(tmp_path / "seed0.log", **environment) == ""
+@pytest.mark.parametrize("changes", [{"DEFTX_TERMINAL": "0"}, {"LEVEL": "WARNING"}])
+def test_lines_on_the_terminal_can_be_turned_off(tmp_path: Path, changes: dict[str, str]) -> None:
+    assert output_on_terminal(COMMAND, tmp_path / "seed0.log", env=environment(**changes)) == ""
 
 
-def test_a_terminal_with_a_bar_gets_no_lines(tmp_path: Path) -> None:
-    shown = on_terminal(tmp_path / "seed0.log", both=True)
-    assert "3/3" in shown and "left" not in shown
-    assert on_terminal(tmp_path / "seed0.log", both=True, LEVEL="WARNING") == ""
+def test_a_terminal_with_a_bar_gets_no_lines() -> None:
+    output = output_on_terminal(COMMAND, env=environment())
+    assert "3/3" in output and "left" not in output
+    assert output_on_terminal(COMMAND, env=environment(LEVEL="WARNING")) == ""
 
 
 def test_a_log_gets_a_line_from_time_to_time(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,10 +2,7 @@
 
 import json
 import os
-import pty
-import subprocess
 import sys
-import termios
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from tests.cli.test_startup import imported
 from tests.experiment.test_config import EXPERIMENT
 from tests.helpers import project as projects
 from tests.helpers.project import Project
+from tests.helpers.terminal import output_on_terminal
 from tests.workflow.test_runs import digests
 
 NOW = 1_800_000_000.0
@@ -138,8 +136,8 @@ def test_programs_get_the_same_as_json(results: Path) -> None:
     write(results, ACE)
     content = status.as_content(status.status(merged([Path("pico.yaml")])), NOW)
     printed = json.loads(CliRunner().invoke(app, ["status", "pico.yaml", "--json"]).stdout)
-    [training], [other] = content["trainings"], printed["trainings"]
-    assert training["seconds_since_written"] == 30.0 and other.keys() == training.keys()
+    [training], [same] = content["trainings"], printed["trainings"]
+    assert training["seconds_since_written"] == 30.0 and same.keys() == training.keys()
     assert (training["job"], training["step"], training["seconds_left"]) == (ACE, 100, 180.0)
     assert printed["stages"] == content["stages"] and content["stages"][0]["tokens_per_second"] == 1234.0
 
@@ -182,8 +180,8 @@ def test_a_run_on_a_terminal_shows_its_trainings(finished: Project, project: Pro
     assert project.planned() == set()
     target = "results/pico/deltas/language/nolo/seed0.safetensors"
     (project.folder / target).unlink()
-    shown = on_terminal(project, target, "--cores", "1")
-    lines = [line for line in shown.splitlines() if "full fine-tuning nolo seed 0: " in line]
+    output = on_terminal(project, target, "--cores", "1")
+    lines = [line for line in output.splitlines() if "full fine-tuning nolo seed 0: " in line]
     assert [line.partition(", loss ")[0] for line in lines] == [
         f"full fine-tuning nolo seed 0: step {step}/3" for step in (1, 2, 3)
     ]
@@ -194,27 +192,7 @@ def test_a_run_on_a_terminal_shows_its_trainings(finished: Project, project: Pro
 
 def on_terminal(project: Project, *arguments: str, **environment: str) -> str:
     """What a terminal shows of a run that succeeds."""
-    leader, follower = pty.openpty()
-    termios.tcsetwinsize(leader, (24, 120))
     path = [str(project.commands), str(Path(sys.executable).parent), os.environ["PATH"]]
     own = {"PATH": os.pathsep.join(path), "PYTHONPATH": str(project.folder)} | environment
-    with subprocess.Popen(
-        ["snakemake", *arguments],
-        cwd=project.folder,
-        env=projects.clean_environment() | own,
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        start_new_session=True,
-    ) as process:
-        os.close(follower)
-        shown = b""
-        while True:
-            try:
-                part = os.read(leader, 4096)
-            except OSError:  # nobody holds its other end
-                break
-            shown += part
-        os.close(leader)
-    assert process.returncode == 0, shown.decode()
-    return shown.decode()
+    environment = projects.clean_environment() | own
+    return output_on_terminal(["snakemake", *arguments], cwd=project.folder, env=environment)
