@@ -31,6 +31,25 @@ def plan(
     print(planning.render(made, MACHINES[gpu], at_once))
 
 
+def status(
+    config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
+    finished: Annotated[bool, typer.Option("--finished", help="List finished trainings one by one, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Show what has run and what is running: results by stage, progress of trainings. Files alone are read."""
+    import json
+
+    from deftx.experiment import load as load_experiment
+    from deftx.workflow import status as status_stage
+
+    current = status_stage.status(load_experiment.merged(config))
+    print(
+        json.dumps(status_stage.as_content(current), indent=2)
+        if as_json
+        else status_stage.render(current, None, finished)
+    )
+
+
 def clean_deltas(
     config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
-OUTSIDE = {"deftx.cli", "deftx.config", "deftx.experiment", "deftx.core.hashing", "deftx.core.provenance"}
-"""Packages and modules whose effect on a result arrives through a job's parameters."""
+OUTSIDE = {"deftx.cli", "deftx.config", "deftx.experiment", "deftx.core.hashing", "deftx.core.provenance",
+           "deftx.training.progress"}  # fmt: skip
+"""Packages and modules whose effect on a result arrives through a job's parameters, or that have none."""
 
 
 def fingerprint(files: Iterable[Path]) -> str:

@@ -33,8 +33,7 @@ def invoke(*arguments: Any) -> Result:
     try:
         return CliRunner().invoke(app, [str(a) for a in arguments])
     finally:
-        while gpus._held:
-            gpus._held.pop().close()
+        gpus.release()
 
 
 def spec(type: str = "dense", labels: Any = None, phase: Any = None, sizes: Any = None, **settings: Any) -> str:
