@@ -22,7 +22,6 @@ from typing import Any
 import yaml
 
 from benchmarks.measure import say
-from deftx.workflow.plan import job_counts
 
 PROJECT = Path(__file__).parent.parent
 SOURCE = "source"
@@ -41,6 +40,21 @@ class Planned:
     """Processor seconds of the dry run, reading included."""
     mb: float
     """Largest resident memory of the dry run, in MB (2**20 bytes)."""
+
+
+def job_counts(output: str) -> dict[str, int]:
+    """Jobs by rule, from the table of a dry run; none when nothing is to be done."""
+    lines = iter(output.splitlines())
+    counts: dict[str, int] = {}
+    for line in lines:
+        if line == "Job stats:":
+            next(lines), next(lines)
+            for row in lines:
+                if not row.strip():
+                    return counts
+                rule, count = row.split()
+                counts[rule] = int(count)
+    return counts
 
 
 def experiment(languages: int) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """What a shared result is known by: files of a local base, and what computes. The rules' own functions, no jobs."""
 
 import json
-import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +11,7 @@ import pytest
 from deftx.core import gpus, provenance
 from deftx.core.hashing import fingerprint
 from deftx.core.integrity import sha256_of
+from deftx.models import local_files
 from tests.helpers.project import REPOSITORY
 
 SINGLE = ("config.json", "tokenizer.json", "model.safetensors")
@@ -36,13 +35,13 @@ def ask(tmp_path: Path) -> Callable[..., Asked]:
         warnings: list[str] = []
         held = SimpleNamespace(**{"model": str(tmp_path), "revision": None, "pretrain": None} | base)
         said |= {
-            "EXPERIMENT": SimpleNamespace(base=held), "Path": Path, "os": os, "re": re, "fingerprint": fingerprint,
-            "PINNED": {},
+            "EXPERIMENT": SimpleNamespace(base=held), "Path": Path,
+            "GRAPH": SimpleNamespace(pinned={}),
             "workflow": SimpleNamespace(workflow_settings=SimpleNamespace(cache="yes"), is_main_process=True),
         }  # fmt: skip
-        for name in ("base", "cache"):
-            source = (REPOSITORY / f"rules/jobs/{name}.smk").read_text()
-            exec(compile(source.replace("from snakemake.logging import logger", ""), name, "exec"), said)
+        source = (REPOSITORY / "rules/cache.smk").read_text()
+        exec(compile(source.replace("from snakemake.logging import logger", ""), "cache", "exec"), said)
+        said["fingerprint"] = local_files.fingerprint_of(held)
         return said | {"warnings": warnings}
 
     return asked
@@ -53,12 +52,12 @@ def test_whatever_file_changes_it_is_another_model(
     ask: Callable[..., Asked], tmp_path: Path, files: tuple[str, ...]
 ) -> None:
     said = ask(*files)
-    before = said["base_fingerprint"](), dict(said["base_origin"](*AS_USUAL))
+    before = said["fingerprint"], dict(said["base_origin"](*AS_USUAL))
     assert said["SHARES_LANGUAGES"] and not said["warnings"]
     for name in files:
         (tmp_path / name).write_text(f"another {name}")
         said = ask()
-        after = said["base_fingerprint"](), dict(said["base_origin"](*AS_USUAL))
+        after = said["fingerprint"], dict(said["base_origin"](*AS_USUAL))
         assert after[0] != before[0] and after[1] != before[1] and after[1][name] == sha256_of(tmp_path / name)
         before = after
 
@@ -67,9 +66,9 @@ def test_one_file_of_weights_is_known_as_it_always_was(ask: Callable[..., Asked]
     """Other files beside it make no job run again; the cache, which is for others, counts them in."""
     said = ask(*SINGLE)
     known = fingerprint([tmp_path / name for name in SINGLE])
-    assert said["base_fingerprint"]() == known
+    assert said["fingerprint"] == known
     more = ask("pytorch_model.bin", "tokenizer_config.json")
-    assert more["base_fingerprint"]() == known and more["base_origin"](*AS_USUAL) != said["base_origin"](*AS_USUAL)
+    assert more["fingerprint"] == known and more["base_origin"](*AS_USUAL) != said["base_origin"](*AS_USUAL)
 
 
 @pytest.mark.parametrize("revision", [None, 40 * "a"])
@@ -83,7 +82,7 @@ def test_a_name_on_the_hub_needs_its_commit(ask: Callable[..., Asked]) -> None:
     assert ask(model="some/model", revision=40 * "a")["SHARES_LANGUAGES"]
     said = ask(model="some/model", revision="main")
     assert not said["SHARES_LANGUAGES"] and "Give base.revision" in said["warnings"][0]
-    assert said["base_fingerprint"]() == fingerprint([])
+    assert said["fingerprint"] == fingerprint([])
 
 
 @pytest.mark.parametrize("origin", ["made_on", "base_origin"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deftx.workflow.plan import job_counts
+from benchmarks.scaling import job_counts
 from tests.helpers import project as projects
 from tests.helpers.project import Project, each
 
