@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deftx.tasks import metrics
 from deftx.tasks.objective import Batch
 
 POOL = 50  # batches are formed inside pools of so many batches of texts, sorted by length
@@ -64,13 +65,12 @@ class Classification:
         return torch.from_numpy(seen).to(next(model.parameters()).device)
 
     def measures(self, seen: Tensor) -> dict[str, float]:
-        from sklearn.metrics import f1_score
-
+        """Return macro-F1 (from 0 to 1) over all labels; one that neither occurs nor was predicted counts as 0."""
         if not self.valid:
             return {}
         predicted = seen.cpu().numpy().argmax(1)
-        score = f1_score(self.valid_labels, predicted, labels=range(len(self.labels)), average="macro", zero_division=0)
-        return {"macro_f1": float(score)}
+        counts = metrics.confusion(np.array(self.valid_labels), predicted, len(self.labels))
+        return {"macro_f1": float(metrics.f1(counts).mean())}
 
     def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
         return new["macro_f1"] > old["macro_f1"]
