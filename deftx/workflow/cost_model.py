@@ -11,10 +11,9 @@ from deftx.config.modules import Lora
 from deftx.config.training import Phase
 from deftx.experiment.config import Experiment
 from deftx.models.architectures import SHAPES, Shape, is_target
+from deftx.tasks.validation import VALID_BLOCKS
 from deftx.workflow import workload
 
-HELD_OUT_BLOCKS = 256
-"""A look at held-out text takes so many blocks (`objectives.VALID_BLOCKS`)."""
 MEASURED = "measured on two cores of an AMD EPYC, 2026-11 (docs/performance.md)"
 """Where and when the seconds below were."""
 START_SECONDS = 8.0
@@ -121,7 +120,7 @@ def _training(command: Sequence[str], experiment: Experiment, shape: Shape, budg
     if beside:  # what is trained takes part in every token, too; what it stands on passes gradients through
         passed = _language_adapter(command, experiment, shape)
         forward, gradient = forward + 2 * (entries + passed), gradient + 4 * entries + 2 * passed
-    held_out = HELD_OUT_BLOCKS if language else workload.rows(train.with_name("valid.csv"), experiment, "valid") or 0
+    held_out = VALID_BLOCKS if language else workload.rows(train.with_name("valid.csv"), experiment, "valid") or 0
     tokens = phase.batch_size * length
     ends = []
     for n in steps:
