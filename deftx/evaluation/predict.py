@@ -23,7 +23,7 @@ from deftx.data.rows import Row, check_labels
 from deftx.data.rows import load as load_rows
 from deftx.merging import recipe as recipes
 from deftx.models import base_model
-from deftx.tasks.classification import probabilities, tokenise
+from deftx.tasks.inference import probabilities, tokenise
 
 
 def predict(recipe: Path, base: Path, dataset: Path, max_length: int, out: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from deftx.config.tasks import Metric
+from deftx.core import hashing
 from deftx.core.errors import DeftxError, ResultError
 from deftx.core.files import write_text
 from deftx.core.integrity import read_json, sha256_of, write_json
@@ -106,6 +107,16 @@ def test_many_predictions_in_one_go(tmp_path: Path) -> None:
     assert files(tmp_path / "scores") == [f"{name}.json" for name in names[:3]]
     for name in files(tmp_path / "scores"):
         assert (tmp_path / "scores" / name).read_bytes() == (tmp_path / "expected" / name).read_bytes()
+
+
+def test_an_edit_of_a_metric_predicts_nothing_anew() -> None:
+    """Nor does an edit of a training; and one of a model's code scores nothing anew while its predictions stay."""
+    predicting, scoring = (hashing._reached([f"deftx.evaluation.{name}"]) for name in ("predict", "score"))
+    metric = {"deftx.tasks.metrics", "deftx.evaluation.signature"}
+    model = {"deftx.models.base_model", "deftx.merging.recipe", "deftx.tasks.inference"}
+    assert metric <= scoring and not scoring & (model | {"deftx.evaluation.predict"})
+    assert model <= predicting and not predicting & (metric | {"deftx.evaluation.score"})
+    assert not predicting & {"deftx.tasks.classification", "deftx.finetuning.common", "deftx.training.loop"}
 
 
 def test_scoring_loads_no_model_and_no_library_of_learning(tmp_path: Path) -> None:
