@@ -20,7 +20,8 @@ VERBS: tuple[Callable[..., None], ...] = (
     *(data.fetch, data.corpus, data.dataset, data.base),
     training.train,
     *(masks.mask, masks.random_mask, masks.prune),
-    *(models.compose, models.export, models.convert, models.evaluate),
+    *(models.compose, models.export, models.convert),
+    *(models.predict, models.score, models.evaluate),
     *(reports.overlap, reports.tables, reports.costs, reports.figures, reports.sweeps, reports.report),
     *(experiment.plan, experiment.status, experiment.clean_deltas, experiment.schema),
 )

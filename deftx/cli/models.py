@@ -20,6 +20,10 @@ def compose(
     write: Annotated[Path | None, typer.Option(help="Store the sum of the vectors as an SFT, too.")] = None,
     conflicts: Annotated[str, typer.Option(help="Entries several vectors move: sum, ties or drop-overlap.")] = "sum",
     note: Annotated[str | None, typer.Option(help="What a reader must know of the model, for its recipe.")] = None,
+    head: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which vector brings the head, counted from 0; needed where several have one."),
+    ] = None,
 ) -> None:
     """Write the recipe of a composed model: base plus weighted vectors."""
     from deftx.config.methods import Conflicts
@@ -27,7 +31,7 @@ def compose(
     from deftx.models import base_model
 
     terms = [_weighted(v) for v in vectors]
-    recipes.compose(terms, base_model.read(base), out, write, parsed(Conflicts, conflicts), note)
+    recipes.compose(terms, base_model.read(base), out, write, parsed(Conflicts, conflicts), note, head)
 
 
 def _weighted(vector: str) -> tuple[Path, float]:
@@ -41,16 +45,16 @@ def _weighted(vector: str) -> tuple[Path, float]:
 def export(recipe: Recipe, base: Base, out: Out) -> None:
     """Store a composed model as an ordinary checkpoint that transformers can load."""
     from deftx.core.files import publish
-    from deftx.evaluation import predict
     from deftx.merging import recipe as recipes
     from deftx.models import base_model
 
     description = base_model.read(base)
     composed = recipes.read(recipe)
-    recipes.require_merging([module for module, _ in recipes.load_terms(composed, description)])
+    terms = recipes.load_terms(composed, description)
+    recipes.require_merging([module for module, _ in terms])
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there, and not empty: name another folder, or remove it")
-    model, tokenizer = predict.build(composed, description), base_model.tokenizer(description)
+    model, tokenizer = recipes.build(composed, description, terms), base_model.tokenizer(description)
     with publish(out) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
@@ -92,18 +96,54 @@ def convert(
     vector_files.save(replace(vector, metadata=vector.metadata.model_copy(update=noted)), out)
 
 
+Dataset = Annotated[Path, typer.Option(help="CSV file of the test set.")]
+Predictions = Annotated[
+    Path, typer.Option(help="CSV to write: every prediction with its probabilities; its provenance as JSON beside it.")
+]
+Length = Annotated[int, typer.Option(help="Texts are cut to so many tokens.")]
+JudgedBy = Annotated[str, typer.Option(help="What the task is judged by: macro_f1 or accuracy.")]
+
+
+def predict(recipe: Recipe, base: Base, dataset: Dataset, predictions: Predictions, max_length: Length = 128) -> None:
+    """Predict the labels of a test set with a composed model."""
+    from deftx.evaluation import predict as predicting
+
+    gpus.take()
+    predicting.predict(recipe, base, dataset, max_length, predictions)
+
+
+def score(
+    predictions: Annotated[Path, typer.Option(help="CSV that predict wrote; with names, the folder of NAME.csv.")],
+    scores: Annotated[Path, typer.Option(help="JSON to write; with names, the folder of NAME.json.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Predictions of a folder, such as ace/seed0 for ace/seed0.csv.")
+    ] = None,
+    metric: JudgedBy = "macro_f1",
+) -> None:
+    """Score stored predictions, one file or many; loads no model."""
+    from deftx.config.tasks import Metric
+    from deftx.evaluation import score as scoring
+
+    judged = parsed(Metric, metric)
+    files = [(predictions / f"{n}.csv", scores / f"{n}.json") for n in names] if names else [(predictions, scores)]
+    for source, out in files:
+        scoring.score(source, out, judged)
+
+
 def evaluate(
     recipe: Recipe,
     base: Base,
-    dataset: Annotated[Path, typer.Option(help="CSV file of the test set.")],
+    dataset: Dataset,
     scores: Annotated[Path, typer.Option(help="JSON to write.")],
-    predictions: Annotated[Path, typer.Option(help="CSV to write: every prediction with its probabilities.")],
-    max_length: Annotated[int, typer.Option(help="Texts are cut to so many tokens.")] = 128,
-    metric: Annotated[str, typer.Option(help="What the task is judged by: macro_f1 or accuracy.")] = "macro_f1",
+    predictions: Predictions,
+    max_length: Length = 128,
+    metric: JudgedBy = "macro_f1",
 ) -> None:
-    """Score a composed model on a labelled test set."""
+    """Predict and score in one go."""
     from deftx.config.tasks import Metric
-    from deftx.evaluation import predict
+    from deftx.evaluation import score as scoring
 
-    gpus.take()
-    predict.evaluate(recipe, base, dataset, max_length, scores, predictions, parsed(Metric, metric))
+    judged = parsed(Metric, metric)
+    scoring.check_names(predictions, scores)
+    predict(recipe, base, dataset, predictions, max_length)
+    scoring.score(predictions, scores, judged)

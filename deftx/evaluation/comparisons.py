@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deftx.evaluation import significance
+from deftx.evaluation.names import MEAN
 from deftx.evaluation.significance import Trial
 
-MEAN = "mean"
 LEVEL = 0.05
 
 

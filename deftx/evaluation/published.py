@@ -11,6 +11,7 @@ from importlib import resources
 from pydantic import BaseModel, ConfigDict
 
 from deftx.config.tasks import Metric
+from deftx.evaluation.names import MEAN
 
 
 class System(BaseModel):
@@ -65,7 +66,7 @@ def comparable(name: str, methods: Mapping[str, str], targets: Sequence[str]) ->
         targets: our target languages.
     """
     scores = load()[name]
-    compared = {*targets, *(["mean"] if set(scores.languages) == set(targets) else [])}
+    compared = {*targets, *([MEAN] if set(scores.languages) == set(targets) else [])}
     held = {s: {k: v for k, v in scores.systems[s].scores.items() if k in compared} for s in methods}
     return [
         Compared(

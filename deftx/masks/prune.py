@@ -14,8 +14,8 @@ from deftx.core.device import device
 from deftx.core.errors import VectorError
 from deftx.core.provenance import threads
 from deftx.masks.denoise import denoise
-from deftx.masks.select import is_embedding
 from deftx.masks.zero_rows import Layout
+from deftx.models.parameter_names import is_embedding
 from deftx.modules import vectors
 
 

@@ -26,6 +26,7 @@ from deftx.masks.denoise import check_finite, denoise
 from deftx.masks.spill import Scratch
 from deftx.masks.top_k import CHUNK, Cut, cut
 from deftx.masks.zero_rows import Expanded, Layout
+from deftx.models.parameter_names import is_embedding
 from deftx.modules import vectors
 
 
@@ -149,11 +150,6 @@ def select(
     if layout.rows and k > sum(int(tensor.count_nonzero()) for tensor in stored.values()):
         return Mask(largest(Expanded(stored, layout), k), seen)  # zeros are chosen, also such as are not stored
     return Mask({name: layout.positions(name, indices) for name, indices in largest(stored, k).items()}, seen)
-
-
-def is_embedding(name: str) -> bool:
-    """Whether a parameter is one of the embedding matrices."""
-    return "embeddings." in name
 
 
 def build(delta: Path, selection: Denoising, k: int | float, out: Path, report: Path) -> Mask:

@@ -1,14 +1,14 @@
 """Composition: a model is the base plus weighted vectors, summed in float32 in a fixed order.
 
-theta = theta_0 + w_task phi_task + w_language phi_language (Ansell et al. 2022, section 3.2). The order is part
-of the recipe, because float addition is not associative; so is the rule for entries that several vectors move
-(`deftx.merging.conflicts`).
+theta = theta_0 + w_task phi_task + w_language phi_language (Ansell et al. 2022, section 3.2), or any number of terms.
+Their order is part of the recipe, because float addition is not associative; so is the rule for entries that several
+vectors move (`deftx.merging.conflicts`), and which term brings the head, where it is not the first one.
 """
 
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +19,7 @@ from deftx.core.errors import VectorError
 from deftx.core.integrity import read_json, remade, sha256_of, write_json
 from deftx.merging import arithmetic, conflicts
 from deftx.merging.overlap import overlap
+from deftx.models import base_model
 from deftx.models.base_model import Description
 from deftx.modules import loading, vectors
 
@@ -41,6 +42,8 @@ class Recipe:
     conflicts: Conflicts = "sum"
     note: str | None = None
     """What a reader must know of it, such as that a vector is missing."""
+    head: int | None = None
+    """Index of the term that brings the head, where recipes state it; otherwise it is that of the term that has one."""
 
 
 def compose(
@@ -50,15 +53,19 @@ def compose(
     write: Path | None = None,
     rule: Conflicts = "sum",
     note: str | None = None,
+    head: int | None = None,
 ) -> Recipe:
     """Check that modules fit the base and one another, and write the recipe of their sum with its statistics.
 
-    With `write` the sum of vectors itself is stored there too, as an SFT (`algebra.sum_of`). The recipe lists for each
-    module the entries it holds, and of vectors those it adds once conflicts are resolved.
+    The recipe lists for each module the entries it holds, and of vectors those it adds once conflicts are resolved.
 
+    Args:
+        terms: any number of modules with their weights, in the order they are added.
+        write: where the sum of vectors itself is stored too, as an SFT (`arithmetic.sum_of`).
+        head: index of the term that brings the head, needed where several carry one.
     Raises:
-        VectorError: a module is damaged or made for another base, several carry a head, a weight is no number, or
-            a sum is to be written of what cannot be added.
+        VectorError: a module is damaged or made for another base, several carry a head and none is chosen, the chosen
+            one has none, a weight is no number, or a sum is to be written of what cannot be added.
     """
     modules = []
     for path, weight in terms:
@@ -66,9 +73,8 @@ def compose(
             raise VectorError(f"{path} has the weight {weight}; give it a number, as in {path}:0.5")
         modules.append(loading.load(path))
     loading.check([(path, m, weight) for m, (path, weight) in zip(modules, terms, strict=True)], description)
-    heads = [str(path) for (path, _), module in zip(terms, modules, strict=True) if module.head]
-    if len(heads) > 1:
-        raise VectorError(f"several vectors carry a head ({', '.join(heads)}); compose at most one task vector")
+    stated = _stated_head([path for path, _ in terms], modules, head)
+    modules = _with_one_head(modules, stated)
     are_vectors = loading.are_vectors(modules)
     if write is not None or rule != "sum":
         require_vectors(modules)
@@ -76,12 +82,13 @@ def compose(
     if write is not None:
         vectors.save(arithmetic.sum_of(resolved), write)
     named = tuple(Term(path, weight, sha256_of(path)) for path, weight in terms)
-    recipe = Recipe(description.hash, named, rule, note)
+    recipe = Recipe(description.hash, named, rule, note, stated)
     write_json(
         out,
         {
             "base": recipe.base,
             "terms": [asdict(t) | {"path": os.path.relpath(t.path, out.parent)} for t in recipe.terms],
+            **({} if recipe.head is None else {"head": recipe.head}),
             "conflicts": recipe.conflicts,
             "note": recipe.note,
             "entries": [module.entries for module in modules],
@@ -107,9 +114,40 @@ def read(path: Path) -> Recipe:
         rule = content.get("conflicts", "sum")
         if rule not in get_args(Conflicts):
             raise ValueError(f"it resolves conflicts by {rule!r}, which this version does not know")
-        return Recipe(content["base"], terms, rule, content.get("note"))
+        head = content.get("head")
+        if head is not None and head not in range(len(terms)):
+            raise ValueError(f"it takes the head of term {head}, and has {len(terms)} terms, counted from 0")
+        return Recipe(content["base"], terms, rule, content.get("note"), head)
     except (ValueError, KeyError, TypeError) as error:
         raise VectorError(f"{path} is not the recipe of a composed model ({error}); run snakemake") from None
+
+
+def _stated_head(paths: Sequence[Path], modules: Sequence[loading.Module], chosen: int | None) -> int | None:
+    """Return which term brings the head, where a recipe has to say so: it is not the first, or not the only one.
+
+    Raises:
+        VectorError: several could, and none is chosen; or the chosen one cannot.
+    """
+    heads = [n for n, module in enumerate(modules) if module.head]
+    if chosen is not None and chosen not in heads:
+        problem = f"{paths[chosen]} has none" if chosen in range(len(paths)) else f"there are {len(paths)} vectors"
+        raise VectorError(
+            f"vector {chosen} is to bring the head, but {problem}. Name one that carries a head, counted from 0"
+        )
+    if chosen is None and len(heads) > 1:
+        names = ", ".join(str(paths[n]) for n in heads)
+        raise VectorError(
+            f"several vectors carry a head ({names}); compose at most one task vector, or say which brings it (--head)"
+        )
+    bearer = chosen if chosen is not None else next(iter(heads), 0)
+    return bearer if bearer > 0 or len(heads) > 1 else None
+
+
+def _with_one_head(modules: Sequence[Any], bearer: int | None) -> list[Any]:
+    """Return modules without their heads but for that of the stated term; as they are where none is stated."""
+    if bearer is None:
+        return list(modules)
+    return [module if n == bearer or not module.head else replace(module, head={}) for n, module in enumerate(modules)]
 
 
 def require_merging(modules: Sequence[loading.Module]) -> None:
@@ -140,7 +178,9 @@ def require_vectors(modules: Sequence[loading.Module]) -> None:
 
 
 def load_terms(recipe: Recipe, description: Description) -> list[tuple[Any, float]]:
-    """The modules of a recipe with their weights, checked to be the ones it was made of.
+    """Load the modules of a recipe with their weights, checked to be the ones it was made of.
+
+    Each file is loaded and hashed once. At most one module has a head, and conflicts are resolved.
 
     Raises:
         VectorError: the base or a module has changed since.
@@ -155,8 +195,33 @@ def load_terms(recipe: Recipe, description: Description) -> list[tuple[Any, floa
         module = loading.load(term.path)
         if sha256_of(term.path) != term.sha256:
             raise VectorError(f"{term.path} has changed since the model was composed. {remade(term.path)}")
-        loaded.append((module, term.weight))
-    return conflicts.resolve(loaded, recipe.conflicts)
+        loaded.append(module)
+    weights = [term.weight for term in recipe.terms]
+    terms = zip(_with_one_head(loaded, recipe.head), weights, strict=True)
+    return conflicts.resolve(list(terms), recipe.conflicts)
+
+
+def build(recipe: Recipe, description: Description, terms: Sequence[tuple[Any, float]] | None = None) -> Any:
+    """Build a composed model with its head, for inference.
+
+    Args:
+        terms: the recipe's modules, where `load_terms` has loaded them already.
+    Raises:
+        VectorError: no module of the recipe carries a head, or a module does not fit.
+    """
+    import torch
+
+    if terms is None:
+        terms = load_terms(recipe, description)
+    task = next((module for module, _ in terms if module.head), None)
+    if task is None or task.metadata.labels is None:
+        raise VectorError("the composed model has no task vector, so there is no head to evaluate")
+    model = base_model.classifier(description, task.metadata.labels, seed=0)
+    loading.apply(model, description, terms)
+    parameters = dict(model.named_parameters())
+    for name, value in task.head.items():
+        parameters[name].data.copy_(torch.from_numpy(value))
+    return model.eval()
 
 
 def _added(vector: vectors.Vector) -> int:

@@ -10,6 +10,7 @@ from deftx.config.base import Base, Pretraining
 from deftx.config.data import Family
 from deftx.core.errors import BaseModelError
 from deftx.core.integrity import read_json
+from deftx.models.parameter_names import is_word_embedding
 
 CONFIGURED = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
 """What config.json calls the fields of a shape."""
@@ -82,7 +83,7 @@ def shape_of(base: Base, family: Family | None, described: Path) -> Shape | None
 
 def shape_of_parameters(shapes: dict[str, list[int]]) -> Shape | None:
     """The shapes of an encoder from those of its parameters, by their names."""
-    words = next((s for n, s in shapes.items() if n.endswith("word_embeddings.weight")), None)
+    words = next((s for n, s in shapes.items() if is_word_embedding(n)), None)
     places = next((s for n, s in shapes.items() if n.endswith("position_embeddings.weight")), [0])
     inner = [s for n, s in shapes.items() if n.endswith("intermediate.dense.weight")]
     return Shape(len(inner), words[1], inner[0][0], words[0], places[0]) if words and inner else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from deftx.core.errors import BaseModelError
 from deftx.core.integrity import damaged, read_json, sha256_of, write_json
+from deftx.models.parameter_names import is_word_embedding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -185,7 +186,7 @@ def encoder_parameters(model: "PreTrainedModel", description: Description) -> di
     Taken from `model.base_model`: XLMRobertaForMaskedLM reports the tied embedding under its head's name.
     """
     found = {n: p for n, p in model.base_model.named_parameters() if n in description.shapes}
-    if not any("word_embeddings" in n or "embed_tokens" in n for n in found):
+    if not any(map(is_word_embedding, found)):
         raise BaseModelError(f"{description.name}: no word embeddings among its parameters; not supported")
     return found
 

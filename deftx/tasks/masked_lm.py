@@ -16,8 +16,8 @@ from torch.nn import functional
 from deftx.core.errors import BaseModelError, CorpusError
 from deftx.data.tokenization import Mapped, pieces_in
 from deftx.tasks.objective import Batch
+from deftx.tasks.validation import VALID_BLOCKS
 
-VALID_BLOCKS = 256  # held-out loss is taken over at most so many blocks
 VALID_SEED = 20_250_521
 
 

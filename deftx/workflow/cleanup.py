@@ -5,13 +5,13 @@ dense modules hold them. Once masks are there nothing else reads them, until a n
 Snakemake then trains those again that it needs, and makes anew all that came of them.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from deftx.core.errors import ConfigError
 from deftx.modules.registry import MODULE_TYPES
+from deftx.workflow import benchmarks
 from deftx.workflow.artifacts import Composed, Mask, Predictions
 
 DELTAS = MODULE_TYPES["dense"].folder
@@ -46,9 +46,9 @@ def made(results: Path) -> list[Made]:
     """Jobs that Snakemake would do again, as far as they have been done, with their times from the benchmark files."""
     found = []
     for folder, stage in MADE.items():
-        times = [_seconds(path) for path in (results / "benchmarks" / folder).rglob("*.jsonl")]
-        if times:
-            found.append(Made(stage, len(times), sum(times)))
+        runs = [benchmarks.last_run(path) or {} for path in (results / "benchmarks" / folder).rglob("*.jsonl")]
+        if runs:
+            found.append(Made(stage, len(runs), sum(run.get("s", 0.0) for run in runs)))
     return found
 
 
@@ -80,10 +80,3 @@ def remove(files: list[Path]) -> None:
         )
     for path in files:
         path.unlink(missing_ok=True)
-
-
-def _seconds(path: Path) -> float:
-    """Time of the job's last run; 0 where Snakemake could not measure it."""
-    lines = path.read_text().splitlines()
-    seconds = json.loads(lines[-1]).get("s") if lines else None
-    return float(seconds) if isinstance(seconds, int | float) else 0.0

@@ -6,20 +6,32 @@ Of each speed it is said whether it was measured, and where, or computed.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deftx.config.modules import LanguageAdapter, Lora, TaskAdapter, TrainingSpec
 from deftx.config.training import LanguageTraining, Phase
+from deftx.core.integrity import read_json
+from deftx.data.layouts import files_of
 from deftx.experiment.methods import recipe_of
 from deftx.masks.registry import MASK_SCORES
 from deftx.models.architectures import SHAPES, Shape, is_target
-from deftx.workflow import workload
+from deftx.tasks.validation import VALID_BLOCKS
 from deftx.workflow.artifacts import Artifact, Composed, Corpus, Dataset, Mask, Module, Predictions
 from deftx.workflow.graph import Artifacts
 from deftx.workflow.specs import budget_of, spec_of
 
-HELD_OUT_BLOCKS = 256
-"""A look at held-out text takes so many blocks (`objectives.VALID_BLOCKS`)."""
+LETTERS_A_TOKEN = 3.0
+"""Characters of text a piece stands for: an assumption, in the middle of what unseen and known languages need."""
+UNPACKED = 1.7
+"""Text of a Parquet file in bytes, over its size: an assumption."""
+ROWS = {
+    "IndoNLP/indonlu": {"train": 11_000, "valid": 1_260},
+    "IndoNLP/nusax": {"train": 500, "valid": 100, "test": 400},
+    "abteen/americasnli": {"test": 750},
+    "nyu-mll/multi_nli": {"train": 392_702, "valid": 9_815},
+}
+"""Rows of datasets as published, before any are dropped; for those not yet loaded."""
 MEASURED = "measured on two cores of an AMD EPYC, 2026-11 (docs/performance.md)"
 """Where and when the seconds below were."""
 START_SECONDS = 8.0
@@ -87,8 +99,8 @@ def _choice(graph: Artifacts, mask: Mask, shape: Shape) -> Work:
 def _evaluation(graph: Artifacts, cell: Predictions, shape: Shape) -> Work:
     """One forward pass over a test set; where its size is not known, the start of the process alone."""
     length = graph.experiment.task_recipe(cell.task).max_length * TEXT_LENGTH
-    rows = workload.rows(graph, graph.test_set(graph.experiment.tasks[cell.task], cell.lang)) or 0
-    return Work(cell.stage, forward=rows * length * _operations_a_token(shape, length), seconds=START_SECONDS)
+    count = rows(graph, graph.test_set(graph.experiment.tasks[cell.task], cell.lang)) or 0
+    return Work(cell.stage, forward=count * length * _operations_a_token(shape, length), seconds=START_SECONDS)
 
 
 def _entries(budget: float, shape: Shape) -> float:
@@ -101,15 +113,15 @@ def _training(graph: Artifacts, module: Module, shape: Shape) -> Work:
     assert settings is not None
     if isinstance(settings, LanguageTraining):
         length: float = settings.block
-        examples = workload.blocks(graph, Corpus(module.lang), settings.block)
-        held_out = HELD_OUT_BLOCKS
+        examples = blocks(graph, Corpus(module.lang), settings.block)
+        held_out = VALID_BLOCKS
         output = 2 * settings.mask_probability * shape.hidden * shape.vocabulary
         frozen_output = settings.output_embedding == "frozen"
     else:
         task = graph.experiment.tasks[module.task]
         length = settings.max_length * TEXT_LENGTH
-        examples = workload.rows(graph, Dataset(task.train, task.source, "train"))
-        held_out = workload.rows(graph, Dataset(task.train, task.source, "valid")) or 0
+        examples = rows(graph, Dataset(task.train, task.source, "train"))
+        held_out = rows(graph, Dataset(task.train, task.source, "valid")) or 0
         output, frozen_output = 0.0, False
     steps = steps_between(phase, examples)
     forward = _operations_a_token(shape, length)
@@ -189,6 +201,38 @@ def steps_between(phase: Phase, examples: int | None) -> tuple[int, int]:
 def _operations_a_token(shape: Shape, length: float) -> float:
     """Operations of the forward pass: two for each weight, and attention to `length` tokens."""
     return 2 * shape.body + 4 * shape.layers * shape.hidden * length
+
+
+# Workload: how much there is to train and to evaluate on
+
+
+def blocks(graph: Artifacts, corpus: Corpus, block: int) -> int | None:
+    """Return the blocks of a language's training text: of the clean text if it is there, else of its raw files."""
+    statistics = Path(graph.at(corpus.record))
+    raw = graph.experiment.languages[corpus.lang].corpus
+    if statistics.is_file():
+        characters = float(read_json(statistics)["characters"])
+    elif raw and all(file.size is not None for file in raw.files):
+        characters = sum((file.size or 0) * (UNPACKED if file.path.endswith(".parquet") else 1) for file in raw.files)
+    else:
+        return None
+    return math.ceil(0.95 * characters / LETTERS_A_TOKEN / block)
+
+
+def rows(graph: Artifacts, split: Dataset) -> int | None:
+    """Return the rows of a split: counted if it is there, else as published."""
+    statistics = Path(graph.at(split.record))
+    if statistics.is_file():
+        return int(read_json(statistics)["rows"])
+    experiment, dataset = graph.experiment, graph.experiment.datasets[split.dataset]
+    if dataset.layout == "testbed" and experiment.testbed:
+        return int(getattr(experiment.testbed, split.split))
+    files = files_of(dataset, split.lang).get(split.split, ())
+    published = [ROWS.get(file.repository or file.hub or "", {}).get(split.split) for file in files]
+    known = sum(n for n in published if n is not None) if all(n is not None for n in published) else None
+    most = dataset.train_rows_per_label if split.split == "train" else None
+    labels = next((task.labels for task in experiment.tasks.values() if task.train == split.dataset), ())
+    return most * len(labels) if most and known is None else known
 
 
 # Machines

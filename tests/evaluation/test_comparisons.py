@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from deftx.evaluation.comparisons import MEAN, Comparison, compare, pairs, signed, statement
+from deftx.evaluation.comparisons import Comparison, compare, pairs, signed, statement
+from deftx.evaluation.names import MEAN
 from deftx.evaluation.significance import Trial, accuracy, holm, interval, paired_p
 
 TARGETS = ("one", "two", "three")

@@ -69,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, pico_bert: Path) -> Path:
     shutil.copytree(pico_bert.parent, folder, dirs_exist_ok=True)
     Trainings(folder / "base.json", folder)
     results.predictions(folder, ("a", "b"), [0])
-    for stage in ("train", "mask", "sparse", "task", "compose", "tables"):
+    for stage in ("train", "mask", "sparse", "task", "compose", "predict", "tables"):
         run(*COMMANDS[stage](folder, folder))
     return folder
 
@@ -117,6 +117,13 @@ COMMANDS: dict[str, Callable[[Path, Path], list[Any]]] = {
     ],
     "export": lambda made, out: [
         *("export", made / "recipe.json", "--base", made / "base.json", "--out", out / "whole"),
+    ],
+    "predict": lambda made, out: [
+        *("predict", made / "recipe.json", "--base", made / "base.json", "--dataset", made / "valid.csv"),
+        *("--max-length", 16, "--predictions", out / "predictions.csv"),
+    ],
+    "score": lambda made, out: [
+        *("score", "--predictions", made / "predictions.csv", "--scores", out / "scores.json"),
     ],
     "evaluate": lambda made, out: [
         *("evaluate", made / "recipe.json", "--base", made / "base.json", "--dataset", made / "valid.csv"),

@@ -19,6 +19,7 @@ from deftx.models.base_model import Description
 from deftx.modules import addition
 from deftx.modules import vectors as vector_files
 from tests.helpers import vectors
+from tests.helpers.command import refused, run
 
 BASE = Description("pico", None, vectors.BASE, "t" * 64, vectors.SHAPES)
 WEIGHTS = st.sampled_from([1.0, 0.5, -1.0, 2.0, 0.3])
@@ -52,6 +53,33 @@ def test_adding_touches_only_the_vector_s_entries(vector: vector_files.Vector) -
     for name, tensor in state.items():
         untouched = np.setdiff1d(np.arange(tensor.numel()), vector.positions[name])
         assert torch.equal(tensor.flatten()[untouched], before[name].flatten()[untouched])
+
+
+@given(st.lists(st.tuples(any_vector(), WEIGHTS), max_size=7), st.integers(0, 100))
+def test_any_number_of_terms_is_their_plain_sum(
+    tmp_path_factory: pytest.TempPathFactory, terms: list[tuple[vector_files.Vector, float]], seed: int
+) -> None:
+    """Bit for bit: one after the other, in float32, in the recipe's order, from what lies on the disk."""
+    folder = tmp_path_factory.mktemp("terms")
+    files = [(saved(folder / f"v{n}", vector), weight) for n, (vector, weight) in enumerate(terms)]
+    heads = [n for n, (vector, _) in enumerate(terms) if vector.head]
+    head = heads[-1] if heads else None
+    recipe = recipes.compose(files, BASE, folder / "recipe.json", head=head)
+    assert recipes.read(folder / "recipe.json") == recipe
+    loaded = recipes.load_terms(recipe, BASE)
+    assert [n for n, (vector, _) in enumerate(loaded) if vector.head] == heads[-1:]
+    state = random_state(seed)
+    expected = {name: tensor.numpy().copy() for name, tensor in state.items()}
+    for vector, weight in loaded:
+        addition.add(state, vector, weight)
+    for vector, weight in terms:
+        for name, moved in vectors.as_dense(vector).items():
+            expected[name] = expected[name] + np.float32(weight) * moved.astype(np.float32)
+    for name, tensor in state.items():
+        np.testing.assert_array_equal(tensor.numpy(), expected[name])
+    content = json.loads((folder / "recipe.json").read_text())
+    assert (content["overlap"] is not None) is (len(terms) == 2)
+    assert len(content["terms"]) == len(content["entries"]) == len(content["added"]) == len(terms)
 
 
 def test_a_weight_of_zero_changes_nothing() -> None:
@@ -143,6 +171,50 @@ def test_another_base_is_refused(tmp_path: Path) -> None:
         recipes.load_terms(recipe, other)
 
 
+def test_a_recipe_says_which_term_brings_the_head_where_it_is_not_the_first(tmp_path: Path) -> None:
+    out = tmp_path / "recipe.json"
+    task, language = (saved(tmp_path / f"v{n}", vectors.sparse(n, head=n == 0)) for n in (0, 1))
+    for terms, head in (([task, language], None), ([task], None), ([language], None), ([language, task], 1)):
+        recipe = recipes.compose([(path, 1.0) for path in terms], BASE, out)
+        content = json.loads(out.read_text())
+        assert (recipe.head, content.get("head")) == (head, head) and recipes.read(out) == recipe
+        assert ("head" in content) is (head is not None)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=5), st.integers(0, 6) | st.none())
+def test_one_of_several_heads_is_named_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, has_head: list[bool], head: int | None
+) -> None:
+    folder = tmp_path_factory.mktemp("heads")
+    modules = [vectors.sparse(n, head=here) for n, here in enumerate(has_head)]
+    terms = [(saved(folder / f"v{n}", module), 1.0) for n, module in enumerate(modules)]
+    heads = [n for n, here in enumerate(has_head) if here]
+    if head not in heads if head is not None else len(heads) > 1:
+        with pytest.raises(VectorError, match="several vectors carry a head" if head is None else "to bring the head"):
+            recipes.compose(terms, BASE, folder / "recipe.json", folder / "sum", head=head)
+        assert not (folder / "recipe.json").exists() and not (folder / "sum").exists()
+        return
+    recipe = recipes.compose(terms, BASE, folder / "recipe.json", folder / "sum", head=head)
+    bearer = heads[0] if head is None and heads else head
+    loaded = [vector for vector, _ in recipes.load_terms(recipe, BASE)]
+    assert [n for n, vector in enumerate(loaded) if vector.head] == ([] if bearer is None else [bearer])
+    expected = {} if bearer is None else modules[bearer].head
+    assert vector_files.load(folder / "sum").head.keys() == expected.keys()
+    assert all(np.array_equal(vector_files.load(folder / "sum").head[name], expected[name]) for name in expected)
+
+
+def test_the_command_line_names_the_head(tmp_path: Path) -> None:
+    described = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
+    (tmp_path / "base.json").write_text(json.dumps(described))
+    paths = [saved(tmp_path / f"task{n}", vectors.sparse(n, head=True)) for n in range(3)]
+    options = ["--base", tmp_path / "base.json", "--out", tmp_path / "recipe.json"]
+    assert "--head" in refused("compose", *paths, *options)
+    run("compose", paths[0], f"{paths[1]}:0.5", f"{paths[2]}:-0.5", *options, "--head", 2)
+    recipe = recipes.read(tmp_path / "recipe.json")
+    assert (recipe.head, [term.weight for term in recipe.terms]) == (2, [1.0, 0.5, -0.5])
+    assert "there are 3 vectors" in refused("compose", *paths, *options, "--head", 3)
+
+
 def test_two_heads_and_masks_are_refused(tmp_path: Path) -> None:
     one, other = (saved(tmp_path / f"task{n}", vectors.sparse(n, head=True)) for n in (1, 2))
     with pytest.raises(VectorError, match=r"task1.*task2"):
@@ -163,7 +235,8 @@ def test_a_weight_that_is_no_number_is_refused(tmp_path: Path, weight: float) ->
 @pytest.mark.parametrize(
     "content",
     ["", "{}", "[]", '{"base": "b", "terms": [{}]}', '{"base": "b", "terms": 3}',
-     '{"base": "b", "terms": [], "conflicts": "elect"}'],
+     '{"base": "b", "terms": [], "conflicts": "elect"}', '{"base": "b", "terms": [], "head": 0}',
+     '{"base": "b", "terms": [{"path": "v", "weight": 1, "sha256": "s"}], "head": "first"}'],
 )  # fmt: skip
 def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.json").write_text(content)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from deftx.core.errors import BaseModelError, ConfigError, VectorError
-from deftx.evaluation import predict
+from deftx.evaluation import predict, score
 from deftx.finetuning import common
 from deftx.merging import recipe as recipes
 from deftx.models import base_model
@@ -240,7 +240,7 @@ def test_a_composed_model_has_the_target_s_adapter(trainings: Modules) -> None:
         recipe = trainings.compose(*names)
         assert [term.path.name for term in recipe.terms] == list(names)
         with torch.no_grad():
-            logits[names] = predict.build(recipe, description)(**pieces).logits
+            logits[names] = recipes.build(recipe, description)(**pieces).logits
     expected = base_model.classifier(description, pico.LABELS, seed=5)
     stack = [adapters.module_of(adapters.load(trainings.folder / name)) for name in ("target", "task")]
     for name, value in task.head.items():
@@ -260,7 +260,8 @@ def test_scores_and_predictions_are_those_of_other_methods(trainings: Modules) -
     content = json.loads((trainings.folder / "recipe.json").read_text())
     assert content["entries"][0] == task.entries and content["overlap"] is None
     test, out = pico.rows(trainings.folder / "test.csv", 30, seed=2), trainings.folder
-    predict.evaluate(out / "recipe.json", trainings.base, test, 16, out / "scores.json", out / "p.csv")
+    predict.predict(out / "recipe.json", trainings.base, test, 16, out / "p.csv")
+    score.score(out / "p.csv", out / "scores.json", "macro_f1")
     assert json.loads((out / "scores.json").read_text()).keys() >= {"macro_f1", "vectors", "entries", "base", "dataset"}
     assert len((out / "p.csv").read_text().splitlines()) == 31
 
@@ -270,7 +271,7 @@ def test_an_adapter_beside_a_vector(trainings: Modules) -> None:
     trainings.language("language")
     trainings.train("delta", "task", "delta", **FAST)
     description = base_model.read(trainings.base)
-    model = predict.build(trainings.compose("language", "delta"), description)
+    model = recipes.build(trainings.compose("language", "delta"), description)
     delta, name = vector_files.load(trainings.folder / "delta"), "encoder.layer.0.output.dense.weight"
     moved = (
         model.base_model.get_parameter(name).detach().numpy() - base_model.weights(description.location)[name].numpy()

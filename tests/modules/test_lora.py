@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 
 from deftx.config.modules import Lora
 from deftx.core.errors import ConfigError, VectorError
-from deftx.evaluation import predict
+from deftx.evaluation import predict, score
 from deftx.finetuning import common
 from deftx.finetuning import lora as lora_training
 from deftx.merging import recipe as recipes
@@ -229,7 +229,7 @@ def test_a_composed_model_is_the_weighted_sum(each_base: Path, tmp_path: Path) -
     def composed(*terms: tuple[str, float]) -> dict[str, torch.Tensor]:
         files = [(tmp_path / name, weight) for name, weight in terms]
         recipe = recipes.compose(files, description, tmp_path / "recipe.json")
-        model = predict.build(recipe, description)
+        model = recipes.build(recipe, description)
         return {name: p.detach() for name, p in model.base_model.named_parameters() if name in weights}
 
     terms = [("task0", 0.5), ("language1", 2.0)]
@@ -257,10 +257,11 @@ def test_an_exported_model_is_an_ordinary_checkpoint(trainings: Modules) -> None
     run("export", out / "recipe.json", "--base", trainings.base, "--out", out / "whole")
     whole = AutoModelForSequenceClassification.from_pretrained(out / "whole").eval()
     with torch.no_grad():
-        expected = predict.build(recipe, base_model.read(trainings.base))(**PIECES).logits
+        expected = recipes.build(recipe, base_model.read(trainings.base))(**PIECES).logits
         assert torch.equal(whole(**PIECES).logits, expected)
     test = pico.rows(out / "test.csv", 30, seed=2)
-    predict.evaluate(out / "recipe.json", trainings.base, test, 16, out / "scores.json", out / "p.csv")
+    predict.predict(out / "recipe.json", trainings.base, test, 16, out / "p.csv")
+    score.score(out / "p.csv", out / "scores.json", "macro_f1")
     scores = json.loads((out / "scores.json").read_text())
     assert scores["entries"][0] == task.entries and len((out / "p.csv").read_text().splitlines()) == 31
 
@@ -270,7 +271,7 @@ def test_lora_beside_a_vector(pico_xlmr: Path, tmp_path: Path) -> None:
     description = base_model.read(pico_xlmr)
     language = saved(tmp_path, description, "language")
     trainings.train("delta", "task", "delta", **FAST)
-    model = predict.build(trainings.compose(("language0", 1.0), ("delta", 1.0)), description)
+    model = recipes.build(trainings.compose(("language0", 1.0), ("delta", 1.0)), description)
     delta, name = vector_files.load(tmp_path / "delta"), "encoder.layer.0.output.dense.weight"
     moved = (
         model.base_model.get_parameter(name).detach().numpy() - base_model.weights(description.location)[name].numpy()

@@ -12,7 +12,8 @@ from deftx.core.errors import CorpusError
 from deftx.data.tokenization import examples
 from deftx.finetuning.pretraining import word_tokenizer
 from deftx.models import base_model
-from deftx.tasks.classification import Classification, probabilities, tokenise
+from deftx.tasks.classification import Classification
+from deftx.tasks.inference import probabilities, tokenise
 from deftx.tasks.masked_lm import MaskedLM
 from tests.helpers import pico
 

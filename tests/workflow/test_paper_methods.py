@@ -189,10 +189,10 @@ def test_a_hypothesis_changes_what_is_predicted(done: Project, tmp_path: Path) -
     rows["pair"] = list(reversed(rows["pair"]))
     rows.to_csv(tmp_path / "other.csv", index=False)
     composed = done.results / "composed/lt-sft/nli/one/seed0.json"
-    out = tmp_path / "scores.json", tmp_path / "predictions.csv"
-    predict.evaluate(composed, done.results / "base.json", tmp_path / "other.csv", 48, *out, "accuracy")
+    out = tmp_path / "predictions.csv"
+    predict.predict(composed, done.results / "base.json", tmp_path / "other.csv", 48, out)
     before = read_table(done.results / "predictions/lt-sft/nli/one/seed0.csv", ",")[1]
-    assert [list(r.values())[3:] for r in read_table(out[1], ",")[1]] != [list(r.values())[3:] for r in before]
+    assert [list(r.values())[3:] for r in read_table(out, ",")[1]] != [list(r.values())[3:] for r in before]
 
 
 def encoder(model: Any) -> Mapping[str, torch.Tensor]:
@@ -207,10 +207,10 @@ def test_vectors_of_no_weight_are_the_base_and_their_order_does_not_matter(
     described, recipe = description(done), recipe_of(done, method, task, "one")
     nothing = replace(recipe, terms=tuple(replace(term, weight=0.0) for term in recipe.terms))
     weights = base_model.weights(described.location)
-    still, moved = encoder(predict.build(nothing, described)), encoder(predict.build(recipe, described))
+    still, moved = encoder(recipes.build(nothing, described)), encoder(recipes.build(recipe, described))
     assert all(torch.equal(still[name], weights[name]) for name in still)
     assert not all(torch.equal(moved[name], weights[name]) for name in moved)
-    backwards = encoder(predict.build(replace(recipe, terms=recipe.terms[::-1]), described))
+    backwards = encoder(recipes.build(replace(recipe, terms=recipe.terms[::-1]), described))
     for name in moved:  # but for the rounding of (theta + a) + b
         torch.testing.assert_close(backwards[name], moved[name], rtol=0, atol=1e-6)
 
@@ -222,8 +222,8 @@ def test_adapters_of_nothing_are_the_base_and_their_order_does_not_matter(done: 
     words = torch.tensor([[0, 7, 8, 9, 2]])
     bare, stacked, backwards, still = (
         base_model.classifier(described, LABELS[task], seed=0).eval().base_model,
-        predict.build(recipe, described).base_model,
-        predict.build(replace(recipe, terms=recipe.terms[::-1]), described).base_model,
+        recipes.build(recipe, described).base_model,
+        recipes.build(replace(recipe, terms=recipe.terms[::-1]), described).base_model,
         base_model.classifier(described, LABELS[task], seed=0).eval(),
     )
     modules = [adapters.load(term.path) for term in recipe.terms]

@@ -25,13 +25,13 @@ from deftx.workflow.cost_model import (
     START_SECONDS,
     Machine,
     Work,
+    blocks,
     hours,
     module_entries,
     steps_between,
 )
 from deftx.workflow.graph import Artifacts
 from deftx.workflow.plan import disk, parse_summary, plan, render
-from deftx.workflow.workload import blocks
 from tests.experiment.test_config import EXPERIMENT, changed
 from tests.helpers import REPOSITORY
 from tests.helpers.command import refused

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
+from deftx.evaluation.names import MEAN, in_text
 from deftx.report.figures.method_styles import looks
-from deftx.report.figures.style import COLOURS, COLUMN, MEAN, METRIC_NAMES, PAGE, STYLE, in_lines
+from deftx.report.figures.style import COLOURS, COLUMN, PAGE, STYLE, in_lines
 
 LEGEND_LINE = 0.14  # inches
 
@@ -43,7 +44,7 @@ def scores(table: pd.DataFrame) -> Figure:
                      yerr=error, error_kw={"elinewidth": 0.6, "capsize": 1.2, "capthick": 0.6})  # fmt: skip
         rows = part[part["method"] == methods[0]]
         axes.set_xticks(_places(rows), _labels(rows))
-        axes.set_ylabel(METRIC_NAMES[rows["metric"].iloc[0]])
+        axes.set_ylabel(f"{in_text(rows['metric'].iloc[0])} (%)")
         axes.set_ylim(0, 100)
         axes.set_title(task if table["task"].nunique() > 1 and task not in titled else "", loc="left")
         titled.add(task)
@@ -84,7 +85,7 @@ def gains(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
         axes.axvline(0, color="black", linewidth=0.6)
         axes.set_yticks(_places(rows), _labels(rows, "\n"))
         axes.invert_yaxis()
-        metric = METRIC_NAMES[rows["metric"].iloc[0]].replace("(%)", "points")
+        metric = f"{in_text(rows['metric'].iloc[0])} points"
         axes.set_xlabel(f"gain over {rows['over'].iloc[0]}, {metric}")
         axes.set_title(task if len(tasks) > 1 else "", loc="left")
         axes.grid(axis="x", linewidth=0.3, alpha=0.6)
@@ -116,7 +117,7 @@ def published(table: pd.DataFrame) -> Figure:
         places = ["mean" if code == MEAN else code for code in rows["language"]]
         axes.set_yticks(at, [f"{system}: {place}" for system, place in zip(rows["system"], places, strict=True)])
         axes.invert_yaxis()
-        axes.set_xlabel(METRIC_NAMES[rows["metric"].iloc[0]])
+        axes.set_xlabel(f"{in_text(rows['metric'].iloc[0])} (%)")
         axes.set_title(task if len(tasks) > 1 else "", loc="left")
         axes.grid(axis="x", linewidth=0.3, alpha=0.6)
         axes.set_axisbelow(True)

@@ -35,8 +35,6 @@ STYLE: Any = {
 }
 COLUMN = 3.35  # inches: one column of a two-column page
 PAGE = 7.0  # inches: both
-MEAN = "mean"
-METRIC_NAMES = {"macro_f1": "macro-F1 (%)", "accuracy": "accuracy (%)"}
 
 
 def save(figure: Figure, path: Path) -> None:

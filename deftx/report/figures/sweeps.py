@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from deftx.config.report import Sweep
 from deftx.core.errors import DatasetError
-from deftx.report.figures.style import COLOURS, COLUMN, MEAN, METRIC_NAMES, STYLE, save
+from deftx.evaluation.names import MEAN, in_text
+from deftx.report.figures.style import COLOURS, COLUMN, STYLE, save
 from deftx.report.tables.storage import read_table
 
 PANELS = 3  # beside one another
@@ -65,7 +66,7 @@ def draw(means: pd.DataFrame, sweeps: Mapping[str, Sweep]) -> Figure:
             axes.set_visible(False)
         name = f"{task}, " if len(tasks) > 1 else ""
         for axes in panels[::columns]:
-            axes.set_ylabel(f"{name}mean of targets\n{METRIC_NAMES[rows['metric'].iloc[0]]}")
+            axes.set_ylabel(f"{name}mean of targets\n{in_text(rows['metric'].iloc[0])} (%)")
     return figure
 
 

@@ -20,14 +20,13 @@ from deftx.core.errors import ConfigError, DatasetError
 from deftx.core.files import write_text
 from deftx.core.hashing import PACKAGE
 from deftx.core.provenance import versions
-from deftx.evaluation.comparisons import MEAN
+from deftx.evaluation.names import MEAN, METRIC_NAMES
 from deftx.evaluation.signature import DIGITS
 from deftx.models import base_model
 from deftx.report.page import findings, runtimes
 from deftx.report.page import tables as page_tables
 from deftx.report.page.sections import SUBJECTS
 from deftx.report.page.tables import Table
-from deftx.report.tables.formatting import METRIC_NAMES
 from deftx.report.tables.storage import Row
 
 PAGE = PACKAGE / "report" / "page" / "template"

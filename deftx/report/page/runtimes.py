@@ -3,11 +3,12 @@
 Times and memory depend on the machine and on what else ran on it; they are shown, and decide nothing.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from deftx.workflow import benchmarks
 
 TITLES = {
     "fetch": "raw file",
@@ -48,25 +49,25 @@ class Stage(NamedTuple):
     """Main memory of the largest job; NaN where Snakemake could not measure any."""
 
 
-def read(folders: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
+def read(folders: Iterable[Path]) -> dict[str, list[dict[str, float]]]:
     """Measurements by stage: the last one of each benchmark file below the folders, each file once."""
     files = sorted({file.resolve(): (folder, file) for folder in folders for file in folder.rglob("*.jsonl")}.values())
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, float]]] = {}
     for folder, file in files:
         stage, *rest = file.relative_to(folder).with_suffix("").parts
         kind = f" ({rest[0]})" if rest and rest[0] in ("language", "task") else ""
-        lines = file.read_text().splitlines()
-        if stage in TITLES and lines:
-            found.setdefault(f"{TITLES[stage]}{kind}", []).append(json.loads(lines[-1]))
+        measured = benchmarks.last_run(file) if stage in TITLES else None
+        if measured is not None:
+            found.setdefault(f"{TITLES[stage]}{kind}", []).append(measured)
     order = list(TITLES.values())
     return dict(sorted(found.items(), key=lambda item: (order.index(item[0].partition(" (")[0]), item[0])))
 
 
-def summarise(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Stage]:
+def summarise(measured: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Stage]:
     """One row for each stage; what was not measured of a job (Snakemake's NA) does not count."""
     stages = []
     for title, jobs in measured.items():
-        seconds, processor, peak = (_numbers(jobs, name) for name in ("s", "cpu_time", "max_rss"))
+        seconds, processor, peak = ([job[name] for job in jobs if name in job] for name in ("s", "cpu_time", "max_rss"))
         nothing = float("nan")
         stages.append(
             Stage(
@@ -101,7 +102,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
-
-
-def _numbers(jobs: Iterable[Mapping[str, Any]], name: str) -> list[float]:
-    return [float(job[name]) for job in jobs if isinstance(job.get(name), int | float)]

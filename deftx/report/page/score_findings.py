@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from deftx.evaluation.comparisons import LEVEL, MEAN, signed
+from deftx.evaluation.comparisons import LEVEL, signed
+from deftx.evaluation.names import MEAN
 from deftx.report.page.runtimes import duration
 from deftx.report.tables.storage import Row
 

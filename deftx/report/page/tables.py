@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from deftx.evaluation.comparisons import LEVEL, MEAN, signed
+from deftx.evaluation.comparisons import LEVEL, signed
+from deftx.evaluation.names import MEAN, METRIC_NAMES
 from deftx.report.page.runtimes import Stage, duration
-from deftx.report.tables.formatting import METRIC_NAMES
 from deftx.report.tables.storage import Row
 
 EN_DASH = "\N{EN DASH}"

@@ -12,7 +12,8 @@ from deftx.core.errors import DatasetError, ResultError
 from deftx.core.files import write_text
 from deftx.core.integrity import damaged, read_json, remade, sha256_of
 from deftx.evaluation import comparisons, significance
-from deftx.evaluation.comparisons import MEAN, Comparison
+from deftx.evaluation.comparisons import Comparison
+from deftx.evaluation.names import MEAN
 from deftx.evaluation.signature import pooled
 from deftx.report.tables import published as published_table
 from deftx.report.tables.formatting import LACKING, latex, markdown
@@ -60,7 +61,7 @@ def build(results: Path, plan: Plan, out: Path) -> None:
     tables = {
         "scores": pd.DataFrame(scores).astype({"items": "Int64"}),
         "seeds": pd.DataFrame(seeds),
-        "gains": pd.DataFrame(gains, columns=[*KEYS, "gain", "low", "high", "metric", "over"]),
+        "gains": pd.DataFrame(gains, columns=[*CELL, "gain", "low", "high", "metric", "over"]),
         "comparisons": pd.DataFrame(compared, columns=COMPARED),
         "published": pd.DataFrame(published, columns=published_table.COLUMNS),
         "training": _training(results, plan.vectors),
@@ -137,13 +138,13 @@ def _against(predictions: Predictions, method: str, other: str, language: str) -
     return significance.Trial(mine.gold, mine.ours, theirs.ours, mine.ids)
 
 
-KEYS = ["task", "method", "title", "language", "name"]
+CELL = ["task", "method", "title", "language", "name"]
 
 
 def _keys(task: str, method: str, language: str, plan: Plan) -> dict[str, Any]:
     """The columns that say which cell a row is about."""
     name = plan.languages.get(language, "mean of targets")
-    return dict(zip(KEYS, (task, method, plan.methods[method], language, name), strict=True))
+    return dict(zip(CELL, (task, method, plan.methods[method], language, name), strict=True))
 
 
 def _of(language: str, task: TaskPlan) -> Sequence[str]:
@@ -217,7 +218,7 @@ def _one_row(trial: significance.Trial, place: int) -> significance.Trial:
     return replace(trial, ours=trial.ours[place : place + 1])
 
 
-COMPARED = [*KEYS, "other", "difference", "low", "high", "p", "p_holm", "metric", "statement"]
+COMPARED = [*CELL, "other", "difference", "low", "high", "p", "p_holm", "metric", "statement"]
 
 
 def _comparisons(name: str, task: TaskPlan, pairs: Comparisons, plan: Plan) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ memory come from Snakemake's benchmark files and depend on the machine, so no ot
 was stopped and went on, the last part alone is timed.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from pydantic import BaseModel, ConfigDict
 
 from deftx.core.files import write_text
 from deftx.core.integrity import read_json
+from deftx.evaluation.names import MEAN
 from deftx.report.tables.storage import read_table
+from deftx.workflow import benchmarks
 
-MEAN = "mean"
 MEASURES = ["parameters", "bytes", "peak_mb", "seconds", "cpu_seconds"]
 KEYS = ["task", "method", "language"]
 
@@ -100,13 +100,8 @@ def _benchmark(results: Path, module: str, stages: Mapping[str, str]) -> dict[st
     """Time (seconds) and memory (MB) of the job that made a module; NaN where Snakemake measured none."""
     family, _, rest = module.partition("/")
     path = results / "benchmarks" / stages.get(family, family) / f"{rest}.jsonl"
-    content = json.loads(path.read_text().splitlines()[-1]) if path.is_file() else {}
-    return {name: _number(content.get(name)) for name in ("s", "cpu_time", "max_rss")}
-
-
-def _number(value: Any) -> float:
-    """Snakemake writes NA for what it could not measure, as of jobs that end within its first look."""
-    return float(value) if isinstance(value, int | float) else float("nan")
+    measured = benchmarks.last_run(path) or {}
+    return {name: measured.get(name, float("nan")) for name in ("s", "cpu_time", "max_rss")}
 
 
 def markdown(table: pd.DataFrame) -> str:

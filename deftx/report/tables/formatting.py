@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from deftx.evaluation.comparisons import LEVEL, MEAN
+from deftx.evaluation.comparisons import LEVEL
+from deftx.evaluation.names import MEAN, METRIC_NAMES
 from deftx.evaluation.signature import pooled
 from deftx.report.tables.spec import Plan, TaskPlan
 
 LACKING = "no language vector"
-METRIC_NAMES = {"macro_f1": "Macro-F1", "accuracy": "Accuracy"}
 
 
 def markdown(table: pd.DataFrame, task: TaskPlan, plan: Plan, statements: Sequence[str] = ()) -> str:
