@@ -1,4 +1,4 @@
-# Composed models, and what they predict on test sets.
+# Composed models, what they predict on test sets, and scores of the predictions.
 
 COMPOSED = Step(kinds.pattern(kinds.Composed))
 PREDICTIONS = Step(kinds.pattern(kinds.Predictions))
@@ -51,8 +51,8 @@ rule evaluate:
     input:
         unpack(PREDICTIONS.needs),
     output:
-        scores=SCORES.file,
         predictions=PREDICTIONS.file,
+        record=PREDICTIONS.record,
     log:
         PREDICTIONS.log,
     benchmark:
@@ -66,10 +66,40 @@ rule evaluate:
         runtime=lasting(15),
     params:
         max_length=lambda wildcards: EXPERIMENT.task_recipe(wildcards.task).max_length,
-        metric=lambda wildcards: EXPERIMENT.tasks[wildcards.task].metric,
         code=code_with_modules("deftx.evaluation.predict"),
     message:
-        "{wildcards.method}: score {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
+        "{wildcards.method}: predict {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
     shell:
-        "deftx evaluate {input.recipe} --base {input.base} --dataset {input.dataset} --max-length {params.max_length}"
-        " --metric {params.metric} --scores {output.scores} --predictions {output.predictions} 2> {log}"
+        "deftx predict {input.recipe} --base {input.base} --dataset {input.dataset} --max-length {params.max_length}"
+        " --predictions {output.predictions} 2> {log}"
+
+
+rule score:
+    input:
+        predictions=expand(PREDICTIONS.file, seed=EXPERIMENT.seeds.task, allow_missing=True),
+        records=expand(PREDICTIONS.record, seed=EXPERIMENT.seeds.task, allow_missing=True),
+    output:
+        expand(SCORES.file, seed=EXPERIMENT.seeds.task, allow_missing=True),
+    log:
+        SCORES.log,
+    benchmark:
+        SCORES.benchmark
+    # It takes a moment, less than asking a cluster would.
+    localrule: True
+    conda:
+        "../envs/deftx.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(5),
+    params:
+        metric=lambda wildcards: EXPERIMENT.tasks[wildcards.task].metric,
+        seeds=[f"seed{seed}" for seed in EXPERIMENT.seeds.task],
+        predictions=lambda wildcards, input: Place(str(Path(input.predictions[0]).parent)),
+        scores=lambda wildcards, output: Place(str(Path(output[0]).parent)),
+        code=code_of("deftx.evaluation.score"),
+    message:
+        "{wildcards.method}: score {wildcards.task} in {wildcards.lang}"
+    shell:
+        "deftx score {params.seeds} --predictions {params.predictions} --scores {params.scores}"
+        " --metric {params.metric} 2> {log}"

@@ -251,6 +251,11 @@ class Scores(Cell):
     def path(self) -> str:
         return f"scores/{self.cell}.json"
 
+    @property
+    def place(self) -> str:
+        """All seeds are scored by one job."""
+        return f"{self.stage}/{self.method}/{self.task}/{self.lang}"
+
 
 @dataclass(frozen=True)
 class Table(Artifact):
@@ -340,7 +345,7 @@ def parse(below: str) -> Artifact:
     stem = path.with_suffix("").name
     seed = stem.removeprefix("seed")
     match folder, rest:
-        case "base.json", []:
+        case ("base.json" | "base"), []:
             return Base()
         case "report.html", []:
             return Page()
