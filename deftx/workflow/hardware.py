@@ -52,8 +52,8 @@ MACHINES = {
         7.0e10,
         math.inf,
         0.0,
-        "measured: operations of all trainings of docs/nusax-cpu.md, seeds 1 and 2, over processor time, 2026-11; "
-        "evaluation: AmericasNLI's test set on one core, 2026-11 (docs/performance.md)",
+        "measured: operations of all trainings of docs/results/nusax-cpu.md, seeds 1 and 2, over processor time, "
+        "2026-11; evaluation: AmericasNLI's test set on one core, 2026-11 (docs/reference/performance.md)",
     ),
 }
 
