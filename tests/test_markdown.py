@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import errno
 import os
 import re
 import shlex
@@ -163,6 +164,34 @@ def test_every_verb_that_is_named_exists() -> None:
                     assert words[1] in verbs, f"{name}: {command}"
                 if words[:1] == ["make"] and len(words) > 1 and words[1][0].isalpha() and "=" not in words[1]:
                     assert words[1] in targets, f"{name}: {command}"
+
+
+def test_every_message_of_troubleshooting_is_one_of_the_code() -> None:
+    """Parts between the dots of a message; those of Snakemake and of the system are not ours."""
+    page = (REPOSITORY / "docs/guides/troubleshooting.md").read_text().split("## After a failure")[0]
+    cells = [re.split(r"(?<!\\)\|", line)[1] for line in page.splitlines() if line.startswith("| `")]
+    cells = [cell for cell in cells if not re.search(r"\((Snakemake|SLURM|Kubernetes)|SLURM-job|make report", cell)]
+    texts = "\n".join(text for path in (REPOSITORY / "deftx").rglob("*.py") for text in printed(path))
+    texts += "\n".join(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS))
+    checked = 0
+    for message in (message for cell in cells for message in re.findall(r"`([^`]+)`", cell)):
+        for part in (part.strip(" .:;,()") for part in message.split("…")):
+            parts = [part] if part in texts else re.split(r": ", part)  # `cannot be written: No space left on device`
+            assert all(part in texts for part in parts), f"{message!r}: no message of deftx says {part!r}"
+            checked += len(part) > 7
+    assert checked > 50
+
+
+def printed(module: Path) -> list[str]:
+    """Return the texts of a module, with dots for what is filled in."""
+    texts = []
+    for node in ast.walk(ast.parse(module.read_text())):
+        match node:
+            case ast.Constant(value=str(text)):
+                texts.append(text)
+            case ast.JoinedStr(values=values):
+                texts.append("".join(str(v.value) if isinstance(v, ast.Constant) else "…" for v in values))
+    return texts
 
 
 # The tutorial of a language of one's own
