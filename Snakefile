@@ -36,35 +36,16 @@ report: "captions/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/resources.smk"
-include: "rules/jobs/corpora.smk"
-include: "rules/jobs/datasets.smk"
-include: "rules/jobs/base.smk"
-include: "rules/jobs/cache.smk"
-include: "rules/jobs/compose.smk"
-include: "rules/jobs/evaluate.smk"
-include: "rules/jobs/tables.smk"
-include: "rules/jobs/figures.smk"
-include: "rules/jobs/costs.smk"
-include: "rules/jobs/report.smk"
-include: "rules/corpora.smk"
-include: "rules/datasets.smk"
+include: "rules/cache.smk"
+include: "rules/data.smk"
 include: "rules/base.smk"
-include: "rules/full.smk"
-include: "rules/gradients.smk"
+include: "rules/train.smk"
 include: "rules/masks.smk"
-include: "rules/sft.smk"
-include: "rules/prune.smk"
-include: "rules/adapters.smk"
-include: "rules/lora.smk"
-include: "rules/compose.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
-# Of a result that comes out of the cache there is no time to measure, so Snakemake wants none of any that may. As a module,
-# rules of the workflow that uses it are left as they are.
-for shared in (each for each in workflow.rules if each.cache.output and each.module_globals is globals()):
-    shared._benchmark = None
+forget_benchmarks()
 
 
 # In a run; plans and summaries can be had of results that belong to somebody else.

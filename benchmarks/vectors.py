@@ -126,7 +126,7 @@ def algebra_rows(one: vectors.Vector, other: vectors.Vector) -> list[Row]:
         return moved / one.entries
 
     def there_and_back() -> None:
-        addition.apply(state, one, 1.0).undo()
+        addition.add_reversibly(state, one, 1.0).undo()
 
     def by_subtraction() -> None:
         addition.add(state, one, 1.0)
@@ -137,7 +137,7 @@ def algebra_rows(one: vectors.Vector, other: vectors.Vector) -> list[Row]:
         for name, values in before.items():
             state[name].view(-1)[entries[name][0]] = values
 
-    apply = paired(lambda: addition.apply(state, one, 1.0), assign, 3 * REPEATS)
+    apply = paired(lambda: addition.add_reversibly(state, one, 1.0), assign, 3 * REPEATS)
     restore()
     undo = paired(there_and_back, by_subtraction, REPEATS)
     restore()

@@ -1,14 +1,19 @@
+# The base model: described, and pretrained first where the workflow trains one.
+
+BASE = EXPERIMENT.base
+BASE_STEP = Step(kinds.Base())
+
+
 rule base:
     input:
-        train=expand(f"{ROOT}/corpora/{{lang}}/train.txt.gz", lang=KNOWN),
-        valid=expand(f"{ROOT}/corpora/{{lang}}/valid.txt.gz", lang=KNOWN),
+        unpack(BASE_STEP.needs),
     output:
-        **({"model": directory(f"{ROOT}/base")} if BASE.pretrain else {}),
-        description=f"{ROOT}/base.json",
+        **({"model": directory(f"{ROOT}/{BASE_STEP.pattern.model}")} if BASE.pretrain else {}),
+        description=BASE_STEP.file,
     log:
-        f"{ROOT}/logs/base.log",
+        BASE_STEP.log,
     benchmark:
-        f"{ROOT}/benchmarks/base.jsonl"
+        BASE_STEP.benchmark
     # One of the hub is fetched by its job, so every user runs it.
     cache: CACHE and BASE.pretrain is not None
     # A model of the hub is fetched here; training one is a job like any other.
@@ -22,10 +27,10 @@ rule base:
         runtime=lasting(60),
     params:
         inputs=inputs_as_options,
-        settings=dumped(BASE),
-        model=base_fingerprint(),
+        spec=as_json(BASE.model_dump(mode="json")),
+        model=local_files.fingerprint_of(BASE),
         origin=base_origin,
-        family=family(),
+        family=family_option(),
         code=code_of(
             "deftx.models.base_model",
             *(["deftx.finetuning.pretraining", "deftx.data.synthetic"] if BASE.pretrain else []),
@@ -33,4 +38,4 @@ rule base:
     message:
         "base model: pretrain a tiny one" if BASE.pretrain else "base model: check and describe it"
     shell:
-        "deftx base --settings {params.settings} {params.family} {params.inputs}" " --out {output.description} 2> {log}"
+        "deftx base --settings {params.spec:q} {params.family} {params.inputs} --out {output.description} 2> {log}"

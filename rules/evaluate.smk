@@ -1,16 +1,62 @@
+# Composed models, and what they predict on test sets.
+
+COMPOSED = Step(kinds.pattern(kinds.Composed))
+PREDICTIONS = Step(kinds.pattern(kinds.Predictions))
+SCORES = Step(kinds.pattern(kinds.Scores))
+
+
+def code_with_modules(stage: str):
+    """The code of a stage that loads modules, and of the types of modules that a method adds."""
+    return lambda wildcards: code_of(stage, *specs.code_behind(GRAPH, wildcards.method))
+
+
+def weighted(wildcards, input) -> list[str]:
+    """The modules with their weights, in the order they are added."""
+    modules = GRAPH.modules_of(COMPOSED.made(wildcards))
+    return [f"{GRAPH.at(module.path)}:{weight}" for module, weight in modules]
+
+
+def composition_options(wildcards) -> str:
+    """What a recipe says beside its modules."""
+    said = specs.composition_of(GRAPH, wildcards.method, wildcards.task, wildcards.lang)
+    return " ".join(f"--{name} {quote(value)}" for name, value in said.items())
+
+
+rule compose:
+    input:
+        unpack(COMPOSED.needs),
+    output:
+        COMPOSED.file,
+    log:
+        COMPOSED.log,
+    benchmark:
+        COMPOSED.benchmark
+    conda:
+        "../envs/deftx.yaml"
+    threads: 1
+    resources:
+        mem_mb=train_mb,
+        runtime=lasting(5),
+    params:
+        modules=weighted,
+        options=composition_options,
+        code=code_with_modules("deftx.merging.recipe"),
+    message:
+        "{wildcards.method}: compose {wildcards.task} with {wildcards.lang}, seed {wildcards.seed}"
+    shell:
+        "deftx compose {params.modules:q} {params.options} --base {input.base} --out {output} 2> {log}"
+
+
 rule evaluate:
     input:
-        unpack(vectors_of),
-        recipe=f"{ROOT}/composed/{{method}}/{{task}}/{{lang}}/seed{{seed}}.json",
-        base=f"{ROOT}/base.json",
-        dataset=test_set,
+        unpack(PREDICTIONS.needs),
     output:
-        scores=f"{ROOT}/scores/{{method}}/{{task}}/{{lang}}/seed{{seed}}.json",
-        predictions=f"{ROOT}/predictions/{{method}}/{{task}}/{{lang}}/seed{{seed}}.csv",
+        scores=SCORES.file,
+        predictions=PREDICTIONS.file,
     log:
-        f"{ROOT}/logs/evaluate/{{method}}/{{task}}/{{lang}}/seed{{seed}}.log",
+        PREDICTIONS.log,
     benchmark:
-        f"{ROOT}/benchmarks/evaluate/{{method}}/{{task}}/{{lang}}/seed{{seed}}.jsonl"
+        PREDICTIONS.benchmark
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
@@ -25,5 +71,5 @@ rule evaluate:
     message:
         "{wildcards.method}: score {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
     shell:
-        "deftx evaluate {input.recipe} --base {input.base} --dataset {input.dataset}"
-        " --max-length {params.max_length} --metric {params.metric} --scores {output.scores} --predictions {output.predictions} 2> {log}"
+        "deftx evaluate {input.recipe} --base {input.base} --dataset {input.dataset} --max-length {params.max_length}"
+        " --metric {params.metric} --scores {output.scores} --predictions {output.predictions} 2> {log}"

@@ -1,13 +1,35 @@
+# Masks: chosen from deltas or accumulated gradients, or drawn at random; and deltas pruned to them.
+
+import re
+
+from deftx.masks.registry import MASK_SCORES
+
+MASK = {role: Step(kinds.mask_pattern(role)) for role in ("language", "task")}
+
+# Selections whose masks are drawn at random, as a pattern of their names; where there are none it matches nothing.
+RANDOM = "|".join(re.escape(n) for n, s in EXPERIMENT.selections.items() if MASK_SCORES[s.select].drawn) or "(?!)"
+
+
+def budget(role):
+    """How many entries a mask has."""
+    return lambda wildcards: specs.budget_of(GRAPH, MASK[role].made(wildcards))
+
+
+def drawn_from(role):
+    """The delta whose entries may be drawn."""
+    return lambda wildcards: MASK[role].needs(wildcards)["ranked"]
+
+
 rule mask_language:
     input:
-        ranked=ranked("language"),
+        unpack(MASK["language"].needs),
     output:
-        mask=f"{ROOT}/masks/language/{{selection}}/{{lang}}/seed{{seed}}.safetensors",
-        report=f"{ROOT}/masks/language/{{selection}}/{{lang}}/seed{{seed}}.json",
+        mask=MASK["language"].file,
+        report=MASK["language"].record,
     log:
-        f"{ROOT}/logs/mask/language/{{selection}}/{{lang}}/seed{{seed}}.log",
+        MASK["language"].log,
     benchmark:
-        f"{ROOT}/benchmarks/mask/language/{{selection}}/{{lang}}/seed{{seed}}.jsonl"
+        MASK["language"].benchmark
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
@@ -16,42 +38,32 @@ rule mask_language:
         gpu=GPU,
         runtime=lasting(60),
     params:
-        selection=selection_of,
-        k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.language,
+        spec=MASK["language"].spec,
+        k=budget("language"),
         code=code_of("deftx.masks.select"),
     message:
         "{wildcards.lang}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
-        "deftx mask {input.ranked} --selection {params.selection} --k {params.k}"
+        "deftx mask {input.ranked} --selection {params.spec:q} --k {params.k}"
         " --out {output.mask} --report {output.report} 2> {log}"
 
 
-rule mask_task:
+use rule mask_language as mask_task with:
     input:
-        ranked=ranked("task"),
+        unpack(MASK["task"].needs),
     output:
-        mask=f"{ROOT}/masks/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.safetensors",
-        report=f"{ROOT}/masks/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.json",
+        mask=MASK["task"].file,
+        report=MASK["task"].record,
     log:
-        f"{ROOT}/logs/mask/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.log",
+        MASK["task"].log,
     benchmark:
-        f"{ROOT}/benchmarks/mask/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.jsonl"
-    conda:
-        "../envs/deftx.yaml"
-    threads: TRAIN_THREADS
-    resources:
-        mem_mb=train_mb,
-        gpu=GPU,
-        runtime=lasting(60),
+        MASK["task"].benchmark
     params:
-        selection=selection_of,
-        k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.task,
+        spec=MASK["task"].spec,
+        k=budget("task"),
         code=code_of("deftx.masks.select"),
     message:
         "{wildcards.task} from {wildcards.start}: mask by {wildcards.selection}, seed {wildcards.seed}"
-    shell:
-        "deftx mask {input.ranked} --selection {params.selection} --k {params.k}"
-        " --out {output.mask} --report {output.report} 2> {log}"
 
 
 # Where the selection ranks nothing: entries drawn at random, as many as others choose.
@@ -61,14 +73,14 @@ ruleorder: random_mask_task > mask_task
 
 rule random_mask_language:
     input:
-        delta=f"{ROOT}/deltas/language/{{lang}}/seed{{seed}}.safetensors",
+        delta=drawn_from("language"),
     output:
-        mask=f"{ROOT}/masks/language/{{selection}}/{{lang}}/seed{{seed}}.safetensors",
-        report=f"{ROOT}/masks/language/{{selection}}/{{lang}}/seed{{seed}}.json",
+        mask=MASK["language"].file,
+        report=MASK["language"].record,
     log:
-        f"{ROOT}/logs/mask/language/{{selection}}/{{lang}}/seed{{seed}}.log",
+        MASK["language"].log,
     benchmark:
-        f"{ROOT}/benchmarks/mask/language/{{selection}}/{{lang}}/seed{{seed}}.jsonl"
+        MASK["language"].benchmark
     wildcard_constraints:
         selection=RANDOM,
     conda:
@@ -78,7 +90,7 @@ rule random_mask_language:
         mem_mb=train_mb,
         runtime=lasting(60),
     params:
-        k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.language,
+        k=budget("language"),
         code=code_of("deftx.masks.random_control"),
     message:
         "{wildcards.lang}: mask at random, seed {wildcards.seed}"
@@ -86,28 +98,55 @@ rule random_mask_language:
         "deftx random-mask {input.delta} --k {params.k} --out {output.mask} --report {output.report} 2> {log}"
 
 
-rule random_mask_task:
+use rule random_mask_language as random_mask_task with:
     input:
-        delta=f"{ROOT}/deltas/task/{{task}}/{{start}}/seed{{seed}}.safetensors",
+        delta=drawn_from("task"),
     output:
-        mask=f"{ROOT}/masks/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.safetensors",
-        report=f"{ROOT}/masks/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.json",
+        mask=MASK["task"].file,
+        report=MASK["task"].record,
     log:
-        f"{ROOT}/logs/mask/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.log",
+        MASK["task"].log,
     benchmark:
-        f"{ROOT}/benchmarks/mask/task/{{selection}}/{{task}}/{{start}}/seed{{seed}}.jsonl"
-    wildcard_constraints:
-        selection=RANDOM,
-    conda:
-        "../envs/deftx.yaml"
-    threads: 1
-    resources:
-        mem_mb=train_mb,
-        runtime=lasting(60),
+        MASK["task"].benchmark
     params:
-        k=lambda wildcards: EXPERIMENT.selections[wildcards.selection].k.task,
+        k=budget("task"),
         code=code_of("deftx.masks.random_control"),
     message:
         "{wildcards.task} from {wildcards.start}: mask at random, seed {wildcards.seed}"
+
+
+rule prune_language:
+    input:
+        unpack(STEPS["pruned", "language"].needs),
+    output:
+        STEPS["pruned", "language"].file,
+    log:
+        STEPS["pruned", "language"].log,
+    benchmark:
+        STEPS["pruned", "language"].benchmark
+    conda:
+        "../envs/deftx.yaml"
+    threads: TRAIN_THREADS
+    resources:
+        mem_mb=train_mb,
+        gpu=GPU,
+        runtime=lasting(60),
+    params:
+        code=code_of_type("pruned"),
+    message:
+        "{wildcards.lang}: delta pruned to its mask, {wildcards.selection}, seed {wildcards.seed}"
     shell:
-        "deftx random-mask {input.delta} --k {params.k} --out {output.mask} --report {output.report} 2> {log}"
+        "deftx prune {input.delta} --mask {input.mask} --out {output} 2> {log}"
+
+
+use rule prune_language as prune_task with:
+    input:
+        unpack(STEPS["pruned", "task"].needs),
+    output:
+        STEPS["pruned", "task"].file,
+    log:
+        STEPS["pruned", "task"].log,
+    benchmark:
+        STEPS["pruned", "task"].benchmark
+    message:
+        "{wildcards.task} from {wildcards.start}: delta pruned to its mask, {wildcards.selection}, seed {wildcards.seed}"

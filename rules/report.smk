@@ -1,13 +1,84 @@
+# Tables, figures and the page that are made of scores.
+
+from functools import cache
+
+from deftx.core.hashing import PACKAGE
+from deftx.report.page.sections import SUBJECTS
+from deftx.report.tables.spec import TABLES
+
+PAGE = PACKAGE / "report" / "page" / "template"
+PRESENT = [subject for subject in SUBJECTS if subject not in SHOWN.absent]
+OVERLAP = Step(kinds.pattern(kinds.Overlap), REPORT)
+MASK_REPORTS = SHOWN.mask_reports()
+REPORTS = [f"--reports {name}={path}" for name, path in MASK_REPORTS.items()]
+RECORDS = [GRAPH.at(f"{place}.json") for place in GRAPH.trained]
+
+
+def table(name, ending="csv"):
+    """A table of the report."""
+    return f"{REPORT}/{kinds.Table(name, ending).path}"
+
+
+def figure(name, ending="svg"):
+    """A figure of the report."""
+    return f"{REPORT}/{kinds.Figure(name, ending).path}"
+
+
+def log_of(rule):
+    return f"{REPORT}/logs/{rule}.log"
+
+
+def benchmark_of(rule):
+    return f"{REPORT}/benchmarks/{rule}.jsonl"
+
+
+def captioned(file: str, subject: str, form: str):
+    """An output that Snakemake's report shows, with its caption, its place in reading order, and its answer."""
+    if subject in SHOWN.absent:
+        return file
+
+    def labels(wildcards) -> dict[str, str]:
+        """What the file is. Asked for before any caption is rendered, and by Snakemake's report alone."""
+        config.setdefault("answers", {})[subject] = escaped(answer(subject))  # captions see no more than `config`
+        return {"result": " of ".join([form, *wildcards])}
+
+    category = f"{1 + PRESENT.index(subject):02} {SUBJECTS[subject]}"
+    return report(file, caption=f"../captions/{subject}.rst", category=category, labels=labels)
+
+
+def escaped(text: str) -> str:
+    """Text that captions take for no markup, as titles of methods may hold any."""
+    return re.sub(r"([\\*_`|])", r"\\\1", text)
+
+
+@cache
+def left():
+    """Tables and reports of masks, as the experiment has left them."""
+    from deftx.report.page import findings
+
+    sweeps = {name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}
+    reports = {} if sweeps else {name: Path(path) for name, path in MASK_REPORTS.items()}
+    return findings.read(Path(table("scores")).parent, reports, sweeps)
+
+
+@cache
+def answer(subject: str) -> str:
+    """What a table or figure says."""
+    from deftx.report.page import findings
+
+    return findings.answer(subject, left()) or "Nothing to compare."
+
+
 rule overlap:
     input:
-        unpack(overlapping),
+        unpack(lambda wildcards: SHOWN.overlapping(wildcards.selection)),
     output:
-        overlap=captioned(f"{REPORT}/tables/overlap-{{selection}}.csv", "overlap", "table"),
-        check=f"{REPORT}/tables/overlap-{{selection}}.json",
+        overlap=captioned(OVERLAP.file, "overlap", "table"),
+        check=OVERLAP.record,
     log:
-        f"{REPORT}/logs/overlap/{{selection}}.log",
+        OVERLAP.log,
     benchmark:
-        f"{REPORT}/benchmarks/overlap/{{selection}}.jsonl"
+        OVERLAP.benchmark
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -25,29 +96,25 @@ rule overlap:
 
 rule tables:
     input:
-        predictions=composed_cells("{root}/predictions/{method}/{task}/{lang}/seed{seed}.csv"),
-        signatures=composed_cells("{root}/scores/{method}/{task}/{lang}/seed{seed}.json"),
-        records=[f"{ROOT}/{vector}.json" for vector in trained()],
+        predictions=[GRAPH.at(cell.path) for cell in GRAPH.cells(kinds.Predictions)],
+        signatures=[GRAPH.at(cell.path) for cell in GRAPH.cells(kinds.Scores)],
+        records=RECORDS,
     output:
-        scores=captioned(f"{REPORT}/tables/scores.csv", "scores", "table"),
-        seeds=captioned(f"{REPORT}/tables/seeds.csv", "seeds", "table"),
-        comparisons=captioned(f"{REPORT}/tables/comparisons.csv", "comparisons", "table"),
+        scores=captioned(table("scores"), "scores", "table"),
+        seeds=captioned(table("seeds"), "seeds", "table"),
+        comparisons=captioned(table("comparisons"), "comparisons", "table"),
         published=[
-            captioned(f"{REPORT}/tables/published.csv", "published", "table"),
-            *([f"{REPORT}/tables/published.md"] if PUBLISHED else []),
+            captioned(table("published"), "published", "table"),
+            *([table("published", "md")] if SHOWN.has_published else []),
         ],
-        gains=captioned(f"{REPORT}/tables/gains.csv", "gains", "table"),
-        training=captioned(f"{REPORT}/tables/training.csv", "training", "table"),
-        tables=expand(
-            f"{REPORT}/tables/{{task}}.{{form}}",
-            task=EXPERIMENT.tasks,
-            form=["md", "tex"],
-        ),
-        checks=expand(f"{REPORT}/tables/{{table}}.json", table=TABLES),
+        gains=captioned(table("gains"), "gains", "table"),
+        training=captioned(table("training"), "training", "table"),
+        tables=[table(task, ending) for task in EXPERIMENT.tasks for ending in ("md", "tex")],
+        checks=[table(name, "json") for name in TABLES],
     log:
-        f"{REPORT}/logs/tables.log",
+        log_of("tables"),
     benchmark:
-        f"{REPORT}/benchmarks/tables.jsonl"
+        benchmark_of("tables")
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -56,7 +123,7 @@ rule tables:
         runtime=growing(30),
     params:
         results=lambda wildcards, input: str(Path(input.predictions[0]).parents[4]),
-        plan=as_document(plan()),
+        plan=as_document(SHOWN.tables()),
         out=subpath(output.scores, parent=True),
         code=code_of("deftx.report.tables.build"),
     message:
@@ -68,15 +135,15 @@ rule tables:
 rule costs:
     input:
         scores=rules.tables.output.scores,
-        records=[f"{ROOT}/{vector}.json" for vector in trained()],
+        records=RECORDS,
     output:
-        costs=captioned(f"{REPORT}/tables/costs.csv", "costs", "table"),
-        table=f"{REPORT}/tables/costs.md",
-        check=f"{REPORT}/tables/costs.json",
+        costs=captioned(table("costs"), "costs", "table"),
+        table=table("costs", "md"),
+        check=table("costs", "json"),
     log:
-        f"{REPORT}/logs/costs.log",
+        log_of("costs"),
     benchmark:
-        f"{REPORT}/benchmarks/costs.jsonl"
+        benchmark_of("costs")
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -84,7 +151,7 @@ rule costs:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        plan=as_document(costs_plan()),
+        plan=as_document(SHOWN.costs()),
         results=lambda wildcards: ROOT,
         out=subpath(output.costs, parent=True),
         code=code_of("deftx.report.tables.costs"),
@@ -100,15 +167,15 @@ rule figures:
         scores=rules.tables.output.scores,
         gains=rules.tables.output.gains,
         published=rules.tables.output.published,
-        reports=list(mask_reports().values()),
-        overlaps=expand(f"{REPORT}/tables/overlap-{{selection}}.csv", selection=WITH_LANGUAGES),
+        reports=list(MASK_REPORTS.values()),
+        overlaps=expand(OVERLAP.file, selection=SHOWN.selections),
     output:
-        [captioned(f"{REPORT}/figures/{figure}.svg", figure, "figure") for figure in FIGURES],
-        expand(f"{REPORT}/figures/{{figure}}.{{form}}", figure=FIGURES, form=["pdf", "png"]),
+        [captioned(figure(name), name, "figure") for name in SHOWN.figures],
+        [figure(name, ending) for name in SHOWN.figures for ending in ("pdf", "png")],
     log:
-        f"{REPORT}/logs/figures.log",
+        log_of("figures"),
     benchmark:
-        f"{REPORT}/benchmarks/figures.jsonl"
+        benchmark_of("figures")
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -118,8 +185,8 @@ rule figures:
     params:
         tables=subpath(input.scores, parent=True),
         out=subpath(output[0], parent=True),
-        reports=[f"--reports {name}={path}" for name, path in mask_reports().items()],
-        overlaps=[f"--overlaps {s}={REPORT}/tables/overlap-{s}.csv" for s in WITH_LANGUAGES],
+        reports=REPORTS,
+        overlaps=[f"--overlaps {s}={REPORT}/{kinds.Overlap(s).path}" for s in SHOWN.selections],
         code=code_of("deftx.report.figures.build"),
     message:
         "figures"
@@ -131,12 +198,12 @@ rule sweeps:
     input:
         rules.tables.output.scores,
     output:
-        captioned(f"{REPORT}/figures/sweeps.svg", "sweeps", "figure"),
-        expand(f"{REPORT}/figures/sweeps.{{form}}", form=["pdf", "png"]),
+        captioned(figure("sweeps"), "sweeps", "figure"),
+        [figure("sweeps", ending) for ending in ("pdf", "png")],
     log:
-        f"{REPORT}/logs/sweeps.log",
+        log_of("sweeps"),
     benchmark:
-        f"{REPORT}/benchmarks/sweeps.jsonl"
+        benchmark_of("sweeps")
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -144,7 +211,7 @@ rule sweeps:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=as_json({name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}),
+        settings=quote(as_json({name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()})),
         out=subpath(output[0], strip_suffix=".svg"),
         code=code_of("deftx.report.figures.sweeps"),
     message:
@@ -155,24 +222,24 @@ rule sweeps:
 
 rule report:
     input:
-        base=f"{ROOT}/base.json",
+        base=BASE_STEP.file,
         scores=rules.tables.output.scores,
         tables=rules.tables.output,
         costs=rules.costs.output,
         figures=rules.sweeps.output if EXPERIMENT.sweeps else rules.figures.output,
-        reports=[] if EXPERIMENT.sweeps else list(mask_reports().values()),
+        reports=[] if EXPERIMENT.sweeps else list(MASK_REPORTS.values()),
         captions=[workflow.source_path(f"../captions/{name}.rst") for name in SUBJECTS],
     output:
         report(
-            f"{REPORT}/report.html",
+            f"{REPORT}/{kinds.Page().path}",
             caption="../captions/page.rst",
             category="00 On one page",
             labels={"result": "page"},
         ),
     log:
-        f"{REPORT}/logs/report.log",
+        log_of("report"),
     benchmark:
-        f"{REPORT}/benchmarks/report.jsonl"
+        benchmark_of("report")
     conda:
         "../envs/deftx.yaml"
     threads: 1
@@ -183,7 +250,7 @@ rule report:
         tables=subpath(input.scores, parent=True),
         figures=lambda wildcards, input: [f"--figures {path}" for path in input.figures if path.endswith(".svg")],
         captions=lambda wildcards, input: [f"--captions {quote(str(path))}" for path in input.captions],
-        reports=[] if EXPERIMENT.sweeps else [f"--reports {name}={path}" for name, path in mask_reports().items()],
+        reports=[] if EXPERIMENT.sweeps else REPORTS,
         benchmarks=" ".join(f"--benchmarks {root}/benchmarks" for root in dict.fromkeys([ROOT, REPORT])),
         config=lambda wildcards: as_document(EXPERIMENT.model_dump(mode="json", exclude_unset=True)),
         page=fingerprint(sorted(PAGE.iterdir())),

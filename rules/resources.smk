@@ -39,7 +39,7 @@ if GPUS and "gpu" not in workflow.global_resources:
 def parameters() -> int | None:
     """Parameters of the encoder, as far as they are known before there is base.json."""
     try:
-        shape = shape_of(EXPERIMENT.base, EXPERIMENT.testbed, Path(ROOT, "base.json"))
+        shape = shape_of(EXPERIMENT.base, EXPERIMENT.testbed, Path(GRAPH.at(kinds.Base().path)))
     except DeftxError:  # damaged, or of another family of models: whoever reads it will say so
         return None
     return shape.total if shape else None

@@ -1,8 +1,9 @@
 """The command line: one verb per stage. Each reads what it names and writes what it names.
 
-Settings arrive as JSON (the workflow's way) or as the name of a YAML file. The verbs are in `deftx.verbs`, by stage.
+Settings arrive as JSON (the workflow's way) or as the name of a YAML file. The verbs are in `deftx.cli`, by stage.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -17,11 +18,11 @@ from deftx.core.errors import DeftxError
 
 VERBS: tuple[Callable[..., None], ...] = (
     *(data.fetch, data.corpus, data.dataset, data.base),
-    *(training.train, training.adapter, training.lora),
+    training.train,
     *(masks.mask, masks.random_mask, masks.prune),
     *(models.compose, models.export, models.convert, models.evaluate),
     *(reports.overlap, reports.tables, reports.costs, reports.figures, reports.sweeps, reports.report),
-    *(experiment.plan, experiment.clean_deltas, experiment.schema),
+    *(experiment.plan, experiment.status, experiment.clean_deltas, experiment.schema),
 )
 """In the order of the help."""
 app = typer.Typer(
@@ -35,7 +36,7 @@ P = ParamSpec("P")
 
 
 def reporting(function: Callable[P, None]) -> Callable[P, None]:
-    """A verb whose user's mistake ends it with one message and the exit status of its kind (1)."""
+    """Return a verb that ends with one message and an exit status of its kind (1) after a user's mistake."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -66,11 +67,29 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+class Messages(logging.Handler):
+    """Print messages, bare and each flushed, to what is standard error when they come."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+def configure_messages(level: int) -> None:
+    """Print messages of the package from `level` on to standard error; other libraries keep their own ways."""
+    logger = logging.getLogger("deftx")
+    logger.setLevel(level)
+    if not any(isinstance(handler, Messages) for handler in logger.handlers):
+        logger.addHandler(Messages())
+
+
 @app.callback()
 def main(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print warnings and errors, and no progress.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print details as well.")] = False,
 ) -> None:
     """Denoised sparse fine-tuning for zero-shot cross-lingual transfer (DeFT-X, LT-SFT)."""
+    configure_messages(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
 
 
 for verb in VERBS:

@@ -21,15 +21,33 @@ def plan(
     from deftx.data import fetch
     from deftx.experiment import load as load_experiment
     from deftx.workflow import plan as planning
-    from deftx.workflow import plan_summary
-    from deftx.workflow.hardware import MACHINES
+    from deftx.workflow.cost_model import MACHINES
 
     if gpu not in MACHINES:
         raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(MACHINES)}")
     experiment = load_experiment.merged(config)
     fetch.check_mirror(mirror)
-    made = planning.plan(experiment, planning.dry_run(config), mirror)
-    print(plan_summary.render(made, MACHINES[gpu], at_once))
+    made = planning.plan(experiment, planning.pending(config), mirror)
+    print(planning.render(made, MACHINES[gpu], at_once))
+
+
+def status(
+    config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
+    finished: Annotated[bool, typer.Option("--finished", help="List finished trainings one by one, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Show what has run and what is running: results by stage, progress of trainings. Files alone are read."""
+    import json
+
+    from deftx.experiment import load as load_experiment
+    from deftx.workflow import status as status_stage
+
+    current = status_stage.status(load_experiment.merged(config))
+    print(
+        json.dumps(status_stage.as_content(current), indent=2)
+        if as_json
+        else status_stage.render(current, None, finished)
+    )
 
 
 def clean_deltas(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag
 
 from deftx.config.common import Share, Strict
 
@@ -64,15 +64,9 @@ class Budgets(Strict):
 class Selection(Denoising):
     """How a mask is chosen."""
 
-    select: Literal["full-fine-tuning", "accumulated-gradient", "random"] = "full-fine-tuning"
+    select: Annotated[str, Field(json_schema_extra={"registry": "mask scores"})] = "full-fine-tuning"
     """What is ranked: the delta of a full fine-tuning, or the sum of gradients over `recipe.*.gradients`, which needs
     far less memory (docs/reference/performance.md compares them). `random` ranks nothing: the entries are drawn, as a
     control."""
     k: Budgets
     """Sizes of the masks."""
-
-    @model_validator(mode="after")
-    def _nothing_to_denoise(self) -> "Selection":
-        if self.select == "random" and self.rank != "none":
-            raise ValueError("entries drawn at random have no rank; leave `rank` out")
-        return self

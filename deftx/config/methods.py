@@ -10,6 +10,10 @@ Conflicts = Literal["sum", "ties", "drop-overlap"]
 """What happens to entries that several vectors of a sum move (`deftx.merging.conflicts`)."""
 
 
+ModuleTypeName = Annotated[str, Field(json_schema_extra={"registry": "module types"})]
+"""Name of a type of module (`deftx.modules.registry`)."""
+
+
 class Weights(Strict):
     """Weights of the vectors in the sum."""
 
@@ -19,16 +23,31 @@ class Weights(Strict):
     """Weight of the language vector."""
 
 
+class LanguageTerm(Strict):
+    """A language module among those that a method adds."""
+
+    of: Name = "target"
+    """Whose: `target`, the language that is scored; `source`, that in which the task is learned; or a language's
+    code."""
+    type: ModuleTypeName = "sft"
+    """Type of the module, as for `task`."""
+    weight: float = 1.0
+    """Its weight in the sum; a negative one takes the vector away."""
+    selection: Name | None = None
+    """Selection of a sparse vector, where it is not the method's own."""
+
+
 class Method(Strict):
     """A way from base model to a model of a task in a language; methods are data."""
 
     title: str | None = None
     """Name in tables and figures."""
-    task: Literal["dense", "sft", "pruned", "adapter", "lora"] = "sft"
+    task: ModuleTypeName = "sft"
     """The task module: the full fine-tuning's delta, a sparse vector, without a second training what the denoised delta
     holds at the mask, an adapter, or LoRA."""
-    language: Literal["none", "dense", "sft", "pruned", "adapter", "lora"] = "sft"
-    """The language module of the target language: none, or as for `task`."""
+    language: Literal["none"] | ModuleTypeName | tuple[LanguageTerm, ...] = "sft"
+    """The language module of the target language: none, or as for `task`; or a list of several, in the order they are
+    added."""
     selection: Name | None = None
     """Selection of the sparse vectors."""
     source_adaptation: bool | None = None
@@ -45,66 +64,6 @@ class Method(Strict):
     conflicts: Conflicts = "sum"
     """Entries that both vectors move: `sum` adds both; `ties` adds those of the elected sign (TIES-Merging's election);
     `drop-overlap` adds neither. Trains nothing anew."""
-
-    @model_validator(mode="after")
-    def _stacked(self) -> "Method":
-        if self.stacked != (self.language == "adapter") and self.language != "none":
-            raise ValueError("adapters are stacked on adapters: give `adapter` for task and language, or for neither")
-        added = self.selection or self.start_selection or self.weights != Weights() or self.conflicts != "sum"
-        if self.stacked and added:
-            raise ValueError(
-                "adapters are neither selected nor added: leave out `selection`, `start_selection`, `weights`, "
-                "`conflicts`"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _of_factors(self) -> "Method":
-        if self.factored != (self.language == "lora") and self.language != "none":
-            raise ValueError("LoRA is added to LoRA: give `lora` for task and language, or for neither")
-        if self.factored and (self.selection or self.start_selection or self.conflicts != "sum"):
-            raise ValueError(
-                "LoRA moves whole matrices, among whose entries nothing is chosen: leave out `selection`, "
-                "`start_selection`, `conflicts`"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _selected(self) -> "Method":
-        sparse = {"sft", "pruned"} & {self.task, self.language}
-        starts_otherwise = self.start_selection or self.dense or self.stacked or self.factored
-        starts_sparse = self.adapts_source and not starts_otherwise
-        if self.selection is None and (sparse or starts_sparse):
-            raise ValueError("a method with a sparse vector, also of the source language, names its selection")
-        if self.language == "none" and (self.target_adaptation or not self.swap):
-            raise ValueError("target_adaptation and swap are about a language module; this method has none")
-        if self.target_adaptation and (self.source_adaptation or self.start_selection or not self.swap):
-            raise ValueError("with target_adaptation no source language takes part; leave what is about it out")
-        if self.start_selection and not self.adapts_source:
-            raise ValueError("start_selection names a vector of the source language, which this method does not use")
-        return self
-
-    @property
-    def dense(self) -> bool:
-        """Whether the language module is the full fine-tuning's delta."""
-        return self.language == "dense"
-
-    @property
-    def stacked(self) -> bool:
-        """Whether modules are adapters."""
-        return self.task == "adapter"
-
-    @property
-    def factored(self) -> bool:
-        """Whether modules are LoRA."""
-        return self.task == "lora"
-
-    @property
-    def adapts_source(self) -> bool:
-        """Whether the task is trained on top of the source language's vector."""
-        if self.source_adaptation is not None:
-            return self.source_adaptation
-        return self.language != "none" and not self.target_adaptation and not self.factored
 
 
 class Seeds(Strict):

@@ -1,8 +1,8 @@
 """Recipes: the sizes of modules and how each is trained."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deftx.config.common import Strict
 from deftx.config.training import LanguageTraining, Phase, TaskTraining
@@ -111,3 +111,30 @@ class Recipe(Strict):
     """Training of adapters, for methods with `adapter` modules."""
     lora: LoraRecipes | None = None
     """Training of LoRA, for methods with `lora` modules."""
+
+
+class TrainingSpec(Strict):
+    """All that one training is told: what moves, what is learned, how, and from which seed."""
+
+    type: str
+    """Type of module that is trained (`deftx.modules.registry`)."""
+    language: LanguageTraining | None = None
+    """Settings of masked-LM on a language's text."""
+    task: TaskTraining | None = None
+    """Settings of a task's training."""
+    labels: tuple[str, ...] | None = None
+    """A task's labels, in the order of the classifier's outputs."""
+    phase: Phase
+    """Length and speed."""
+    sizes: dict[str, Any] = {}  # noqa: RUF012 (pydantic copies defaults)
+    """Sizes of a module that has any, as its block in `recipe`."""
+    seed: int
+    """Seed of first values, order, masking, dropout and head."""
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> "TrainingSpec":
+        if (self.language is None) == (self.task is None):
+            raise ValueError("a training is that of a `language` or that of a `task`: give the settings of one")
+        if (self.task is None) != (self.labels is None):
+            raise ValueError("`labels` belong to a `task`, and a task needs them")
+        return self

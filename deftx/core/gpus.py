@@ -6,24 +6,27 @@ command by hand, which waits where there is but one GPU. A scheduler that gives 
 left to do so.
 """
 
-import fcntl
+import logging
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+log = logging.getLogger(__name__)
 DEVICES = Path("/dev")
-_held: list[IO[str]] = []
-"""Open files keep their locks until the process ends."""
+_held: list["BaseFileLock"] = []
+"""Locks are held until the process ends, however it ends."""
 
 
 def visible() -> list[str]:
-    """Names of the GPUs a process may use, as CUDA_VISIBLE_DEVICES names them; found without loading any library."""
+    """Return the names of the GPUs a process may use, as CUDA_VISIBLE_DEVICES has them. No library is loaded."""
     devices = [path for path in DEVICES.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None or not devices:
@@ -33,27 +36,27 @@ def visible() -> list[str]:
 
 
 def listed() -> list[tuple[str, str]]:
-    """Model and UUID of each GPU of this machine, by number, as nvidia-smi lists them; without it none are known.
+    """Return model and UUID of each GPU of this machine, by number, as nvidia-smi lists them; without it, nothing.
 
     Its order is CUDA's where all are of one model, or CUDA_DEVICE_ORDER is PCI_BUS_ID.
     """
     try:
-        said = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return re.findall(r"^GPU \d+: (.+) \(UUID: (\S+)\)$", said, re.M)
+    return re.findall(r"^GPU \d+: (.+) \(UUID: (\S+)\)$", listing, re.M)
 
 
 def models() -> list[str]:
-    """Models of the GPUs of this machine, if any is visible."""
+    """Return the models of the GPUs of this machine, if any is visible."""
     return sorted({model for model, _ in listed()}) if visible() else []
 
 
 def take(count: int = 1) -> None:
-    """Let this process see so many GPUs alone, which no other process of this user holds; wait until there are.
+    """Let this process see only `count` GPUs, which no other process of this user holds; wait until they are free.
 
     Nothing is done where none are visible, or fewer than `count`, where a scheduler has given the job its own, or in
-    one of several processes that train together (each has its own). To be called before CUDA is used.
+    one of several processes that train together (each has its own). Call it before CUDA is used.
     """
     names = visible()
     given = any(name in os.environ for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "LOCAL_RANK"))
@@ -62,20 +65,25 @@ def take(count: int = 1) -> None:
     locks = _locks(names, [uuid for _, uuid in listed()])
     folder = Path(tempfile.gettempdir(), f"deftx-gpus-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
-    told = False
-    while len(taken := _lock_some(locks, count, folder)) < count:
-        if not told:
-            several = f"too many of {len(names)} GPUs are taken; waits for {count}"
-            said = f"GPU {names[0]} is taken; waits for it" if len(names) == 1 else several
-            print(said, file=sys.stderr, flush=True)
-            told = True
+    is_waiting = False
+    while len(taken := _lock_all(locks, count, folder)) < count:
+        if not is_waiting:
+            several = f"Too many of {len(names)} GPUs are taken; waiting for {count}"
+            log.info(f"GPU {names[0]} is taken; waiting for it" if len(names) == 1 else several)
+            is_waiting = True
         time.sleep(1)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
-    print(f"computes on GPU {', '.join(taken)}", file=sys.stderr, flush=True)
+    log.info(f"Using GPU {', '.join(taken)}")
+
+
+def release() -> None:
+    """Release the GPUs that this process holds, before it ends."""
+    while _held:
+        _held.pop().release()
 
 
 def _locks(names: list[str], uuids: list[str]) -> dict[str, str]:
-    """The lock of each visible GPU: its UUID, where it is known, be it visible by number or by (short) UUID."""
+    """Return the lock of each visible GPU: its UUID, where it is known, be it visible by number or by (short) UUID."""
     locks = {}
     for name in names:
         numbered = uuids[int(name) : int(name) + 1] if name.isdecimal() else []
@@ -83,26 +91,26 @@ def _locks(names: list[str], uuids: list[str]) -> dict[str, str]:
     return locks
 
 
-def _lock_some(locks: dict[str, str], count: int, folder: Path) -> list[str]:
-    """Lock so many of these GPUs, or none: who held a few and waited for more might wait for another who does."""
+def _lock_all(locks: dict[str, str], count: int, folder: Path) -> list[str]:
+    """Lock `count` of these GPUs, or none: two processes that hold a few each could wait for each other for ever."""
     taken: list[str] = []
     for name, lock in locks.items():
         if len(taken) < count and _lock(folder / quote(lock, safe="")):
             taken.append(name)
     if len(taken) < count:
-        while _held:
-            _held.pop().close()
+        release()
         return []
     return taken
 
 
 def _lock(path: Path) -> bool:
-    """Lock a file for as long as this process lives, unless another one has."""
-    file = path.open("a")
+    """Lock a file for as long as this process lives, and return whether no other process has."""
+    from filelock import FileLock, Timeout  # here, since most commands take no GPU
+
+    lock = FileLock(path)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        lock.acquire(blocking=False)
+    except Timeout:
         return False
-    _held.append(file)
+    _held.append(lock)
     return True

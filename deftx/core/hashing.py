@@ -3,12 +3,15 @@
 import ast
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
-OUTSIDE = {"deftx.cli", "deftx.config", "deftx.experiment", "deftx.core.hashing", "deftx.core.provenance"}
-"""Packages and modules whose effect on a result arrives through a job's parameters."""
+OUTSIDE = {"deftx.cli", "deftx.config", "deftx.experiment", "deftx.core.hashing", "deftx.core.provenance",
+           "deftx.training.progress"}  # fmt: skip
+"""Packages and modules whose effect on a result arrives through a job's parameters, or that have none."""
 
 
 def fingerprint(files: Iterable[Path]) -> str:
@@ -42,6 +45,15 @@ def code_of(*modules: str) -> str:
     for linked in sorted({_linked(name) for name in _reached(modules)}):
         digest.update(f"{linked}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def code_of_entry(entry: Any, *modules: str) -> str:
+    """Return a hash over modules and over the fields of a registry's entry, which may be any dataclass.
+
+    What a person alone reads, its title and its paper, does not count.
+    """
+    fields = {name: value for name, value in asdict(entry).items() if name not in ("title", "paper")}
+    return _hashed(f"{code_of(*modules)} {fields}")[:16]
 
 
 def _reached(modules: Iterable[str]) -> set[str]:

@@ -16,7 +16,10 @@ from deftx.config.tasks import Task
 from deftx.core.errors import DatasetError
 from deftx.data.layouts import files_of
 from deftx.evaluation import published
+from deftx.experiment import methods as resolved
 from deftx.experiment.config import Experiment
+from deftx.masks.registry import MASK_SCORES
+from deftx.modules.registry import MODULE_TYPES
 
 TAKEN = ("costs", "published")
 """Tables of the report beside those of the tasks."""
@@ -25,7 +28,7 @@ TAKEN = ("costs", "published")
 def problems(experiment: Experiment) -> Iterator[str]:
     """Everything that does not fit together, in a fixed order."""
     for name, method in experiment.methods.items():
-        yield from _of_method(f"methods.{name}", method, experiment)
+        yield from (f"methods.{name}: {problem}" for problem in resolved.problems(method, experiment))
     yield from _ambiguous_starts(experiment)
     yield from _of_sweeps(experiment)
     yield from _of_compare(experiment)
@@ -43,37 +46,24 @@ def problems(experiment: Experiment) -> Iterator[str]:
     yield from _shared_datasets(experiment)
 
 
-def _of_method(where: str, method: Method, experiment: Experiment) -> Iterator[str]:
-    """Recipes and selections that a method needs."""
-    if method.task == "adapter" and experiment.recipe.adapters is None:
-        yield f"{where}: adapters need recipe.adapters"
-    if method.factored and experiment.recipe.lora is None:
-        yield f"{where}: LoRA needs recipe.lora"
-    for wanted in (method.selection, method.start_selection):
-        if wanted is not None and wanted not in experiment.selections:
-            yield f"{where}: there is no selection {wanted!r} (known: {_known(experiment.selections)})"
-    selection = experiment.selections.get(method.selection or "")
-    if "pruned" in (method.task, method.language) and selection and selection.select == "accumulated-gradient":
-        yield (
-            f"{where}: a pruned vector holds values of a full fine-tuning's delta, but the selection "
-            f"{method.selection} ranks summed gradients; name another selection"
-        )
-
-
 def _ambiguous_starts(experiment: Experiment) -> Iterator[str]:
     """Names of starts of task trainings that two of them would have."""
     starts: dict[str, str] = {}
     for code in experiment.languages:
-        named = [
-            (code, f"languages.{code}: the adapter of {code}"),
-            (f"mlm-{code}", f"the dense delta of {code}"),
-            (f"lora-{code}", f"the LoRA of {code}"),
-            *((f"{name}-{code}", f"selections.{name}: the vector of {code}") for name in experiment.selections),
-        ]
-        for start, module in named:
+        for start, module in _named_starts(code, experiment):
             if start in starts:
                 yield f"{module} and {starts[start]} would both be called {start} where a task starts from them; rename"
             starts[start] = module
+
+
+def _named_starts(code: str, experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Names of starts on modules of a language, and what each module is."""
+    for entry in sorted(MODULE_TYPES.values(), key=lambda entry: entry.masked):
+        if entry.masked and entry.start:
+            for name in experiment.selections:
+                yield entry.start.format(selection=name, lang=code), f"selections.{name}: the vector of {code}"
+        elif entry.start:
+            yield entry.start.format(lang=code), f"languages.{code}: {entry.title} of {code}"
 
 
 def _of_compare(experiment: Experiment) -> Iterator[str]:
@@ -95,16 +85,23 @@ def _of_sweeps(experiment: Experiment) -> Iterator[str]:
 
 
 def _of_selections(experiment: Experiment) -> Iterator[str]:
-    """Recipes that selections by gradients need."""
+    """Importance scores that are not known, and phases of recipes that selections need."""
     recipes: dict[str, LanguageRecipe | TaskRecipe] = {
         "recipe.language": experiment.recipe.language,
         "recipe.task": experiment.recipe.task,
         **{f"tasks.{name}.recipe": task.recipe for name, task in experiment.tasks.items() if task.recipe},
     }
     for name, selection in experiment.selections.items():
+        score = MASK_SCORES.get(selection.select)
+        if score is None:
+            yield f"selections.{name}: `select` is {selection.select!r}; it may be {_known(MASK_SCORES)}"
+            continue
+        if score.drawn and selection.rank != "none":
+            yield f"selections.{name}: elements that are drawn have no rank; leave `rank` out"
+        phase = MODULE_TYPES[score.ranks].phase
         for where, recipe in recipes.items():
-            if selection.select == "accumulated-gradient" and recipe.gradients is None:
-                yield f"selections.{name}: selecting by gradients needs {where}.gradients"
+            if getattr(recipe, phase) is None:
+                yield f"selections.{name}: selecting by {score.name} needs {where}.{phase}"
 
 
 def _of_dataset(where: str, dataset: Dataset, experiment: Experiment) -> Iterator[str]:
@@ -168,7 +165,7 @@ def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
         yield from _unpublished(f"{where}.published", task.published, task, experiment.methods)
     if task.source in experiment.languages and not experiment.has_text(task.source):
         for name, method in experiment.methods.items():
-            if method.adapts_source:
+            if resolved.adapts_source(method):
                 yield (
                     f"methods.{name}: {where} cannot be trained on top of the vector of its source language "
                     f"{task.source}, which has no text; give languages.{task.source} a corpus, or set "

@@ -17,7 +17,7 @@ from deftx.training.loop import Record
 from deftx.training.trainable import AllEntries
 
 
-def train(job: Job, sizes: LanguageAdapter | TaskAdapter) -> Record:
+def train(job: Job) -> Record:
     """Train a language adapter, or a task adapter on the language adapter `job.start` or on the bare encoder.
 
     Raises:
@@ -25,7 +25,7 @@ def train(job: Job, sizes: LanguageAdapter | TaskAdapter) -> Record:
         ConfigError, BaseModelError: the sizes or adapters as such do not fit the base model.
         And what `deftx.finetuning.common` raises.
     """
-    shape, below = _shape(job, sizes), _below(job)
+    shape, below = _shape(job), _below(job)
     model, objective = common.begin(job)
     head = common.freeze(job, model)
     torch.manual_seed(job.seed)
@@ -41,10 +41,12 @@ def train(job: Job, sizes: LanguageAdapter | TaskAdapter) -> Record:
     return common.train(job, model, objective, entries, metadata, code, save)
 
 
-def _shape(job: Job, sizes: LanguageAdapter | TaskAdapter) -> adapters.Shape:
-    if isinstance(sizes, LanguageAdapter):
-        return adapters.shape_of(job.base, sizes.reduction, sizes.invertible_reduction, 0)
-    return adapters.shape_of(job.base, sizes.reduction, None, int(sizes.leave_out_last))
+def _shape(job: Job) -> adapters.Shape:
+    if job.lesson.role == "language":
+        of_language = common.sized(job, LanguageAdapter)
+        return adapters.shape_of(job.base, of_language.reduction, of_language.invertible_reduction, 0)
+    of_task = common.sized(job, TaskAdapter)
+    return adapters.shape_of(job.base, of_task.reduction, None, int(of_task.leave_out_last))
 
 
 def _below(job: Job) -> list[adapters.Adapter]:

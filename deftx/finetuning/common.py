@@ -7,31 +7,35 @@ a masked-LM head is trained and thrown away.
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
+from deftx.config.modules import TrainingSpec
 from deftx.config.training import Phase
-from deftx.core.errors import DeltaError
+from deftx.core.errors import ConfigError, DeltaError
 from deftx.core.integrity import sha256_of, write_json
 from deftx.core.provenance import threads, versions
 from deftx.models import base_model
 from deftx.modules import vectors
 from deftx.modules.addition import add
+from deftx.modules.registry import MODULE_TYPES
 from deftx.tasks.objective import Objective
-from deftx.tasks.training_data import Lesson
+from deftx.tasks.training_data import Lesson, Rows, Text
 from deftx.training import checkpoints
 from deftx.training.distributed import first_process_first, processes
 from deftx.training.loop import Record, fit
 from deftx.training.trainable import Entries, Parameters, parameters_of
 
 Arrays = dict[str, NDArray[Any]]
+S = TypeVar("S", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,60 @@ class Job:
     """The file to write."""
     start: Path | None = None
     """What is added to the base before training begins (source adaptation): a vector, or a module of the same kind."""
+    mask: Path | None = None
+    """The mask of what may move, where not all does."""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    """Sizes of a module that has any, as the configuration gives them."""
+
+
+class Way(Protocol):
+    """A way to train: one module of this package for each type of module."""
+
+    def train(self, job: Job) -> Record:
+        """Train, and leave the result with its record beside it."""
+
+
+def run(
+    spec: TrainingSpec, base: Path, train: Path, valid: Path, out: Path, mask: Path | None, start: Path | None
+) -> Record:
+    """Train a module of the type that the spec names.
+
+    Args:
+        base: base.json.
+        train: text or labelled rows to train on; `valid` is the held-out part.
+        mask: what may move, for a type that moves the elements of a mask.
+        start: module the training starts on.
+    Raises:
+        ConfigError: no such type is trained, or it goes with a mask and there is none, or the other way round.
+        And what the way of training raises.
+    """
+    entry = MODULE_TYPES.get(spec.type)
+    if entry is None or not entry.trained:
+        known = ", ".join(entry.name for entry in MODULE_TYPES.values() if entry.trained)
+        raise ConfigError(f"no training leaves a module of type {spec.type!r}; types are {known}")
+    if entry.masked != (mask is not None):
+        raise ConfigError(f"a training of type {spec.type} {'needs' if entry.masked else 'goes without'} --mask")
+    data: Lesson
+    if spec.language is not None:
+        data = Text(train, valid, spec.language)
+    else:
+        assert spec.task is not None and spec.labels is not None
+        data = Rows(train, valid, spec.task, spec.labels)
+    job = Job(data, base_model.read(base), spec.phase, spec.seed, out, start, mask, spec.sizes)
+    return cast(Way, import_module(entry.make)).train(job)
+
+
+def sized(job: Job, kind: type[S]) -> S:
+    """Return the sizes of a job's module as their block of settings.
+
+    Raises:
+        ConfigError: they are not of this kind.
+    """
+    try:
+        return kind.model_validate(job.sizes)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ConfigError(f"sizes: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
 
 
 def begin(job: Job) -> tuple[Any, Objective]:

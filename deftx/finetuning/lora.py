@@ -23,7 +23,7 @@ from deftx.training.trainable import AllEntries
 NAME = "module"  # of the only one that peft has in the model
 
 
-def train(job: Job, sizes: Lora) -> Record:
+def train(job: Job) -> Record:
     """Train a language's LoRA from the base, or a task's from the base or from the base plus the LoRA `job.start`.
 
     Raises:
@@ -31,7 +31,7 @@ def train(job: Job, sizes: Lora) -> Record:
         ConfigError: the sizes do not fit the base model.
         And what `deftx.finetuning.common` raises.
     """
-    shape, below = lora.shape_of(job.base, sizes), _below(job)
+    shape, below = lora.shape_of(job.base, common.sized(job, Lora)), _below(job)
     model, objective = common.begin(job)
     lora.apply(model, job.base, below)
     head = common.freeze(job, model)

@@ -20,13 +20,15 @@ from deftx.training.loop import Record
 from deftx.training.trainable import masked_entries, pull_of
 
 
-def train(job: Job, mask: Path) -> Record:
+def train(job: Job) -> Record:
     """Train the masked entries, and leave them as an SFT.
 
     Raises:
         VectorError: mask or start do not fit the base model.
         And what `deftx.finetuning.common` raises.
     """
+    assert job.mask is not None
+    mask = job.mask
     model, objective = common.begin(job)
     pull = pull_of(model, job.lesson.recipe)
     parameters = common.at_start(job, model)

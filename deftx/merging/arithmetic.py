@@ -1,23 +1,13 @@
-"""The algebra of vectors: adding one to a model, taking it off again to the last bit, adding two to one another.
-
-Adding and then subtracting in float32 changes some of the entries it touched; nothing here is ever undone by
-subtraction. The entries are gone through in chunks: what a chunk's positions span stays in the cache between reading an
-entry and writing it, so the parameter passes through memory once.
-"""
+"""Sums of vectors: two or more sparse vectors of one base become one."""
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deftx.core.errors import VectorError
 from deftx.modules import vectors as vector_files
 from deftx.modules.addition import Floats, Positions
-
-if TYPE_CHECKING:
-    pass
-
 
 Entries = tuple[Positions, Floats]
 """Positions in a flattened parameter, ascending, and the values there."""
@@ -42,8 +32,9 @@ def sum_of(terms: Sequence[tuple[vector_files.Vector, float]]) -> vector_files.V
     """The weighted sum of sparse vectors of one base, with the head of the one that has one.
 
     A value is ((w1 v1) + w2 v2) + ... in float32, in the order of the terms. An entry that one term alone moves becomes
-    bit for bit what `apply` makes of it. Where two do, one after the other rounds (theta + a) + b, their sum
-    theta + (a + b): these differ by at most 2^-24 (|theta + a| + |a + b| + 2 |theta + a + b|), to first order.
+    bit for bit what `deftx.modules.addition.add` makes of it. Where two do, one after the other rounds (theta + a) + b,
+    their sum theta + (a + b): these differ by at most 2^-24 (|theta + a| + |a + b| + 2 |theta + a + b|), to first
+    order.
 
     Raises:
         VectorError: a vector is dense.

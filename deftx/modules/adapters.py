@@ -30,8 +30,6 @@ from deftx.modules import parameters as parameter_files
 from deftx.modules.parameters import check_base
 from deftx.modules.parameters import save as save
 
-MERGES = False
-"""Adapters stay modules of their own: they are not added to the base's parameters."""
 DEVIATION = 0.02  # standard deviation of D's and its like's first values, as in BERT
 Size = Annotated[int, Field(ge=1)]
 

@@ -1,35 +1,33 @@
+"""Adding vectors to a model: for good, or so that they can be taken off again to the last bit.
+
+Adding and then subtracting in float32 changes some of the entries it touched; nothing here is ever undone by
+subtraction. The entries are gone through in chunks: what a chunk's positions span stays in the cache between reading an
+entry and writing it, so the parameter passes through memory once.
+"""
+
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deftx.core.errors import VectorError
+from deftx.models.base_model import Description, encoder_parameters
 from deftx.modules import vectors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
 CHUNK = 1 << 15  # positions: at 5 % density they span 2.6 MB of float32
-
-
 PART = 1 << 18  # positions a thread takes at once
-
-
 BLOCK = 1 << 20  # entries of a dense delta added at once
-
-
 Positions = NDArray[np.int64]
-
-
 Floats = NDArray[np.float32]
-
-
 Replaced = tuple["Tensor", Any, "Tensor"]
 """A parameter, the entries or rows of it that were replaced (an index tensor or a slice), and the values they had."""
 
@@ -46,7 +44,7 @@ class Undo:
             parameter[where] = kept
 
 
-def apply(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float) -> Undo:
+def add_reversibly(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float) -> Undo:
     """Add a weighted vector to contiguous float32 parameters in place; what comes back takes it off again.
 
     An entry becomes entry + float32(weight x value), each rounded once.
@@ -58,7 +56,7 @@ def apply(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float) 
 
 
 def add(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float) -> None:
-    """Add a weighted vector to float32 parameters in place, for good; as `apply`, without holding a dense
+    """Add a weighted vector to float32 parameters in place, for good; as `add_reversibly`, without holding a dense
     delta's way back.
 
     Raises:
@@ -128,3 +126,29 @@ def _add_entries(entries: Sequence[tuple[Floats, Positions, Floats]], weight: fl
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # numpy lets go of the interpreter meanwhile
         list(pool.map(add, parts))
     return kept
+
+
+def load(path: Path) -> vectors.Vector:
+    """Read and check a delta, gradients, a mask or a sparse vector.
+
+    Raises:
+        VectorError: the file is missing, damaged, or not one of these.
+    """
+    return vectors.load(path)
+
+
+def check(terms: Sequence[tuple[Path, vectors.Vector, float]], description: Description) -> None:
+    """Check that vectors, given with files and weights, belong to a base model.
+
+    Raises:
+        VectorError: a vector does not; named.
+    """
+    for path, vector, _ in terms:
+        vectors.check_fits(vector.metadata, description.shapes, description.hash, path)
+
+
+def apply(model: Any, description: Description, terms: Sequence[tuple[vectors.Vector, float]]) -> None:
+    """Add weighted vectors to the encoder of a transformers model, one after the other."""
+    state = {name: p.data for name, p in encoder_parameters(model, description).items()}
+    for vector, weight in terms:
+        add(state, vector, weight)

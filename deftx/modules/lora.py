@@ -28,8 +28,6 @@ from deftx.modules import parameters as parameter_files
 from deftx.modules.parameters import check_base
 from deftx.modules.parameters import save as save
 
-MERGES = True
-"""LoRA ends up in the base's own parameters."""
 Size = Annotated[int, Field(ge=1)]
 
 

@@ -10,7 +10,7 @@ It is not a declared output of the workflow, which deletes those before every at
 
 import hashlib
 import json
-import sys
+import logging
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,15 +23,17 @@ from torch import Tensor
 
 from deftx.core.files import flush, publish, writing
 
+log = logging.getLogger(__name__)
+
 
 def path_for(out: Path, job: dict[str, Any]) -> Path:
-    """Where the checkpoint of the job lies that will write `out`."""
+    """Return where the checkpoint of the job lies that will write `out`."""
     fingerprint = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
     return out.with_name(f".{out.name}.{fingerprint[:16]}.checkpoint")
 
 
 def remove(out: Path, results: Iterable[Path]) -> None:
-    """Remove all checkpoints of jobs that were to write `out`, also those of settings given up since.
+    """Remove all checkpoints of jobs that were to write `out`, also those of earlier settings.
 
     Args:
         results: the files that were written in their place, of which the disk is to hold all bytes before.
@@ -58,7 +60,7 @@ def save(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> No
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The tensors and progress of a checkpoint, or None where there is none, or one that is damaged."""
+    """Return the tensors and progress of a checkpoint, or None where it is missing or corrupted."""
     if not path.is_file():
         return None
     try:
@@ -70,7 +72,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             return tensors, stated["progress"]
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    print(f"{path} is damaged, so training begins anew", file=sys.stderr)
+    log.warning(f"{path} is corrupted (checksum mismatch); retraining")
     return None
 
 

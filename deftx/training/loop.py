@@ -5,9 +5,9 @@ and what is left of it that of `deftx.finetuning.full` and its like.
 """
 
 import hashlib
+import logging
 import math
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from deftx.config.training import Phase, Training
 from deftx.core.device import wants_bf16
@@ -27,10 +26,11 @@ from deftx.core.provenance import threads
 from deftx.tasks.objective import Batch, Objective
 from deftx.training import checkpoints
 from deftx.training.distributed import add_up, any_of_them, meet, processes
+from deftx.training.progress import Progress
 from deftx.training.trainable import Entries, clip, sum_gradients
 
+log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 120.0
-LOG_SECONDS = 30.0
 
 
 @dataclass
@@ -42,11 +42,11 @@ class Record:
     trained_parameters: int = 0
     kept_step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
-    """Held-out measures by step, before training (step 0) and at each look."""
+    """Measures on the validation set by step, before training (step 0) and at each evaluation."""
 
 
 def steps_of(phase: Phase, batches: int) -> int:
-    """Optimizer steps of a phase over a training set of `batches` batches."""
+    """Return the optimizer steps of a phase over a training set of `batches` batches."""
     steps = math.ceil(phase.epochs * batches) if phase.epochs is not None else phase.max_steps or 0
     if phase.max_steps is not None:
         steps = min(steps, phase.max_steps)
@@ -66,8 +66,8 @@ def fit(
     """Train `entries` of `model` in place; `pull` is the strength of the pull towards the start per entry.
 
     The order of the examples depends on (seed, epoch), all chance inside a step on (seed, step); with the same
-    threads the result is the same, bit for bit, also when the run was stopped and went on from its checkpoint.
-    With other threads it begins anew; another number of processes, which share the threads, goes on.
+    threads the result is the same, bit for bit, also when the run was stopped and resumed from its checkpoint.
+    With other threads it starts again; another number of processes, which share the threads, resumes.
     Of several processes (`deftx.training.launch`, torchrun) each takes its share of every batch; the result is that of
     one process but for dropout and rounding.
 
@@ -76,51 +76,57 @@ def fit(
         StoppedError: SIGTERM came (a cluster's time limit); the checkpoint is saved.
     """
     run = _Run(model, entries, objective, phase, seed, recipe, pull)
-    resumed = checkpoints.load(checkpoint) if checkpoint else None
     first_process = run.processes.is_main_process
-    if resumed and not run.may_go_on(resumed[1]):
+    resumed = checkpoints.load(checkpoint) if checkpoint else None
+    if resumed and not run.may_resume(resumed[1]):
         if first_process:
-            print(f"{checkpoint} was saved with OMP_NUM_THREADS={resumed[1]['threads']}, not {threads()}, so "
-                  "training begins anew", file=sys.stderr, flush=True)  # fmt: skip
+            saved_with = resumed[1]["threads"]
+            log.warning(f"{checkpoint} was saved with OMP_NUM_THREADS={saved_with}, not {threads()}; retraining")
         resumed = None
     if resumed:
         run.restore(*resumed)
         if first_process:
-            print(f"continues from step {run.step} of {run.steps}", file=sys.stderr, flush=True)
-    else:
-        run.look()
-    saved = logged = time.monotonic()
-    started, first = saved, run.step
-    quiet = None if first_process else True
-    bar = tqdm(total=run.steps, initial=run.step, desc="train", unit="step", disable=quiet)
-    with bar, _termination() as asked_to_stop:
+            log.info(f"Resuming from step {run.step}/{run.steps}")
+    with Progress(run.steps, run.step, run.record.tokens, first_process) as progress:
+        if not resumed:
+            run.evaluate()
+        progress.evaluated(run.record.history[-1])
+        _train(run, progress, checkpoint)
+    return run.finish()
+
+
+def _train(run: "_Run", progress: Progress, checkpoint: Path | None) -> None:
+    """Take all steps that are left, saving checkpoints on the way.
+
+    Raises:
+        DeltaError: the loss is not finite.
+        StoppedError: SIGTERM came.
+    """
+    first_process = run.processes.is_main_process
+    saved = time.monotonic()
+    with _termination() as asked_to_stop:
         while run.step < run.steps:
+            evaluations = len(run.record.history)
             loss = run.advance()
-            bar.update()
-            now = time.monotonic()
-            if bar.disable and first_process and now - logged > LOG_SECONDS:
-                logged = now
-                left = (now - started) / (run.step - first) * (run.steps - run.step)
-                print(f"step {run.step} of {run.steps}, loss {loss:.3f}, about {left:.0f} s left",
-                      file=sys.stderr, flush=True)  # fmt: skip
+            progress.advance(loss, run.record.tokens)
+            if len(run.record.history) > evaluations:
+                progress.evaluated(run.record.history[-1])
             if run.step == run.steps:
                 break
             stop = any_of_them(asked_to_stop())  # a signal reaches several processes in different steps
+            now = time.monotonic()
             if checkpoint and first_process and (stop or now - saved > CHECKPOINT_SECONDS):
                 checkpoints.save(checkpoint, *run.snapshot())
                 saved = now
             if stop:
                 meet()  # nobody ends before it is saved
-                kept = "saved" if checkpoint else "lost"
-                raise StoppedError(
-                    f"stopped by SIGTERM after step {run.step} of {run.steps}, which is {kept}; run it again"
-                )
-    return run.finish()
+                what = "checkpoint saved. Rerun to resume." if checkpoint else "no checkpoint. Rerun to start again."
+                raise StoppedError(f"Stopped by SIGTERM at step {run.step}/{run.steps}; {what}")
 
 
 @contextmanager
 def _termination() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM has come since; inside the block it does not end the process."""
+    """Give a function that says whether SIGTERM has come; inside the block it does not end the process."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield lambda: False
@@ -150,7 +156,7 @@ class _Run:
         self.leaves = entries.leaves()
         self.processes, self.half = processes(), wants_bf16(recipe.precision)
         if recipe.precision == "bf16" and not self.half and self.processes.is_main_process:
-            print("this machine has no bf16 arithmetic; fp32 takes its place", file=sys.stderr, flush=True)
+            log.warning("bf16 is not supported on this machine; using fp32")
         self.optimizer = torch.optim.AdamW(_groups(self.leaves, phase), weight_decay=0.0, fused=True)
         self.pull = pull
         self.epoch, self.order = -1, list[list[int]]()
@@ -159,10 +165,10 @@ class _Run:
         self.step = 0
         self.record = Record(trained_parameters=sum(p.numel() for p in self.leaves.values()))
         self.best: dict[str, Tensor] | None = None
-        self.best_look: dict[str, float] | None = None
+        self.best_measures: dict[str, float] | None = None
 
     def advance(self) -> float:
-        """One optimizer step; returns its loss."""
+        """Take one optimizer step, and return its loss."""
         torch.manual_seed(step_seed(self.seed, self.step))
         epoch, position = divmod(self.step, len(self.order))
         batch = self.objective.batch(self._order_of(epoch)[position])
@@ -183,11 +189,11 @@ class _Run:
         self.step += 1
         every = self.phase.evaluate_every
         if self.step == self.steps or (every and self.step % every == 0):
-            self.look()
+            self.evaluate()
         return value
 
     def _backward(self, batch: Batch) -> float:
-        """Gradients of the mean loss of a batch, part by part; returns that loss. Every process takes its share."""
+        """Compute gradients of the mean loss of a batch, part by part, and return it. Every process takes its share."""
         count = max(1, len(batch["labels"]))
         processes, this = self.processes.num_processes, self.processes.process_index
         if processes > 1:
@@ -208,8 +214,8 @@ class _Run:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.half)
 
-    def look(self) -> None:
-        """Measure on held-out data, every process its share, and remember the values if they are the best so far."""
+    def evaluate(self) -> None:
+        """Measure on the validation set, every process its share, and keep the values if they are the best so far."""
         self.model.eval()
         with self._autocast():
             seen = self.objective.look(self.model, self.processes.process_index, self.processes.num_processes)
@@ -218,8 +224,8 @@ class _Run:
         self.record.history.append({"step": self.step} | measures)
         if self.step == 0 or self.phase.keep == "last" or not measures:
             return
-        if self.best_look is None or self.objective.better(measures, self.best_look):
-            self.best_look = measures
+        if self.best_measures is None or self.objective.better(measures, self.best_measures):
+            self.best_measures = measures
             self.best = {name: leaf.detach().clone() for name, leaf in self.leaves.items()}
             self.record.kept_step = self.step
 
@@ -233,7 +239,7 @@ class _Run:
         return self.record
 
     def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything a later process needs to go on."""
+        """Return all that a later process needs to resume."""
         tensors: dict[str, Tensor] = {f"value.{n}": leaf for n, leaf in self.leaves.items()}
         for name, leaf in self.leaves.items():
             for key, state in self.optimizer.state[leaf].items():
@@ -241,28 +247,27 @@ class _Run:
         tensors |= {f"best.{n}": t for n, t in (self.best or {}).items()}
         tensors |= {f"kept.{n}": t for n, t in self.entries.kept().items()}
         record = dict(vars(self.record))
-        progress = {"step": self.step, "record": record, "best_look": self.best_look}
+        progress = {"step": self.step, "record": record, "best_measures": self.best_measures}
         return tensors, progress | {"processes": self.processes.num_processes, "threads": threads()}
 
-    def may_go_on(self, progress: dict[str, Any]) -> bool:
-        """Whether a snapshot is of use: not to as many processes with other threads, whose sums differ."""
+    def may_resume(self, progress: dict[str, Any]) -> bool:
+        """Return whether a snapshot is of use: not to as many processes with other threads, whose sums differ."""
         return progress["processes"] != self.processes.num_processes or progress["threads"] == threads()
 
     def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        """Go on from a snapshot."""
+        """Take on the state of a snapshot."""
         self.step = progress["step"]
         self.record = Record(**progress["record"])
-        self.best_look = progress["best_look"]
-        if self.best_look is not None:
+        self.best_measures = progress["best_measures"]
+        if self.best_measures is not None:
             self.best = {n: tensors[f"best.{n}"] for n in self.leaves}
         self._put({n: tensors[f"value.{n}"] for n in self.leaves})
         for name, tensor in self.entries.kept().items():
             tensor.copy_(tensors[f"kept.{name}"])
         for name, leaf in self.leaves.items():
-            found = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
-                     if f"{key}.{name}" in tensors}  # fmt: skip
-            if found:
-                self.optimizer.state[leaf] = {k: v.to(leaf.device) for k, v in found.items()}
+            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in tensors]
+            if keys:
+                self.optimizer.state[leaf] = {key: tensors[f"{key}.{name}"].to(leaf.device) for key in keys}
 
     @torch.no_grad()
     def _put(self, values: Mapping[str, Tensor]) -> None:
@@ -287,19 +292,19 @@ class _Run:
 
 
 def _groups(leaves: Mapping[str, nn.Parameter], phase: Phase) -> list[dict[str, Any]]:
-    """The optimizer's groups, each with the peak of its learning rate: the base's entries, and the head."""
+    """Return the optimizer's groups, each with its peak learning rate: the base's entries, and the head."""
     peaks = {"base.": phase.learning_rate, "head.": phase.head_learning_rate or phase.learning_rate}
     groups = ({"params": [p for n, p in leaves.items() if n.startswith(g)], "peak": lr} for g, lr in peaks.items())
     return [group for group in groups if group["params"]]
 
 
 def step_seed(seed: int, step: int, process: int | None = None) -> int:
-    """The seed of all chance (dropout, masking) inside one step, or of one process' part in it."""
+    """Return the seed of all chance (dropout, masking) inside one step, or of one process' part in it."""
     name = f"{seed}/{step}" if process is None else f"{seed}/{step}/{process}"
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
 
 
 def token_count(batch: Batch) -> int:
-    """Tokens of a batch that are not padding."""
+    """Return the number of tokens of a batch that are not padding."""
     mask = batch.get("attention_mask")
     return int(mask.sum()) if mask is not None else batch["input_ids"].numel()

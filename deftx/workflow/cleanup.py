@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deftx.core.errors import ConfigError
+from deftx.modules.registry import MODULE_TYPES
+from deftx.workflow.artifacts import Composed, Mask, Predictions
 
+DELTAS = MODULE_TYPES["dense"].folder
 MADE = {
-    "full": "full fine-tunings",
-    "gradients/task": "summed gradients of tasks",
-    "mask": "masks",
-    "sparse": "sparse fine-tunings",
-    "prune": "pruned deltas",
-    "compose": "compositions",
-    "evaluate": "evaluations",
+    MODULE_TYPES["dense"].stage: "full fine-tunings",
+    f"{MODULE_TYPES['gradients'].stage}/task": "accumulated gradients of tasks",
+    Mask.stage: "masks",
+    MODULE_TYPES["sft"].stage: "sparse fine-tunings",
+    MODULE_TYPES["pruned"].stage: "pruned deltas",
+    Composed.stage: "compositions",
+    Predictions.stage: "evaluations",
 }
 """What comes of deltas, by the folder of its benchmarks; gradients of a task, where it starts from a vector."""
 
@@ -36,7 +39,7 @@ class Made:
 
 def deltas(results: Path) -> list[Path]:
     """Files of the deltas of an experiment, in a fixed order; their records and checkpoints are not among them."""
-    return sorted((results / "deltas").rglob("*.safetensors"))
+    return sorted((results / DELTAS).rglob("*.safetensors"))
 
 
 def made(results: Path) -> list[Made]:
@@ -56,7 +59,7 @@ def warning(results: Path, files: list[Path]) -> str:
 
 def _lines(results: Path, files: list[Path]) -> Iterator[str]:
     size = sum(path.stat().st_size for path in files)
-    yield f"{results}/deltas: {len(files)} deltas, {size / 1e6:,.1f} MB"
+    yield f"{results}/{DELTAS}: {len(files)} deltas, {size / 1e6:,.1f} MB"
     yield "Nothing that is complete needs them. But the next new setting (a selection, a method) trains again those"
     yield "that it needs, and makes anew all that came of them: at most what is there, which took, one job at a time:"
     for one in made(results):

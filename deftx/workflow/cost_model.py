@@ -1,17 +1,22 @@
-"""What a job costs, from its command: operations and bytes that any machine has to get through, and seconds."""
+"""The cost model: what a job makes any machine get through, and how fast machines are.
 
-import json
+Of each speed it is said whether it was measured, and where, or computed.
+"""
+
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from deftx.config.modules import Lora
-from deftx.config.training import Phase
-from deftx.experiment.config import Experiment
+from deftx.config.modules import LanguageAdapter, Lora, TaskAdapter, TrainingSpec
+from deftx.config.training import LanguageTraining, Phase
+from deftx.experiment.methods import recipe_of
+from deftx.masks.registry import MASK_SCORES
 from deftx.models.architectures import SHAPES, Shape, is_target
 from deftx.workflow import workload
+from deftx.workflow.artifacts import Artifact, Composed, Corpus, Dataset, Mask, Module, Predictions
+from deftx.workflow.graph import Artifacts
+from deftx.workflow.specs import budget_of, spec_of
 
 HELD_OUT_BLOCKS = 256
 """A look at held-out text takes so many blocks (`objectives.VALID_BLOCKS`)."""
@@ -28,8 +33,6 @@ ENTRY_BYTES, POSITION_BYTES = 5.01, 1.01
 """Bytes of an entry of a stored vector with its position, and of a position alone (docs/reference/performance.md)."""
 TEXT_LENGTH = 0.5
 """Tokens of a task's text, over the most that are let in: an assumption."""
-FROZEN = {"adapter": "adapters", "lora": "LoRA"}
-"""Stages that train modules beside an encoder that stays, by their verb."""
 
 
 @dataclass
@@ -53,128 +56,122 @@ class Work:
     """Bytes on disk beside it while it runs."""
 
 
-def estimate(command: Sequence[str], experiment: Experiment, shape: Shape, budgets: dict[str | None, float]) -> Work:
-    """What one command costs.
-
-    Args:
-        budgets: entries of the masks that are still to be made, by file.
-    """
-    verb, out = command[0], option(command, "--out")
-    if verb in ("train", *FROZEN):
-        return _training(command, experiment, shape, budgets)
-    if verb == "mask":
-        share = shape.total / SHAPES["FacebookAI/xlm-roberta-base"].total
-        denoised = json.loads(option(command, "--selection") or "")["rank"] != "none"
-        seconds = CHOOSING * share + denoised * DENOISING * share * shape.hidden / 768
-        return Work("mask", seconds=seconds, result=POSITION_BYTES * budgets[out])
-    if verb == "random-mask":
-        return Work("mask", seconds=START_SECONDS, result=POSITION_BYTES * budgets[out])
-    if verb == "prune":
-        entries = _known_budget(str(option(command, "--mask")), budgets)
-        return Work("pruned deltas", seconds=START_SECONDS, result=ENTRY_BYTES * entries)
-    if verb == "compose":
-        return Work(verb, seconds=COMPOSING_SECONDS)
-    if verb == "evaluate":
-        return _evaluation(command, experiment, shape)
-    return Work(verb)
+def estimate(graph: Artifacts, artifact: Artifact, shape: Shape) -> Work:
+    """Return what the job of an artifact costs."""
+    match artifact:
+        case Module(type="pruned"):
+            entries = _entries(budget_of(graph, graph.mask_of(artifact)), shape)
+            return Work(artifact.entry.title, seconds=START_SECONDS, result=ENTRY_BYTES * entries)
+        case Module():
+            return _training(graph, artifact, shape)
+        case Mask():
+            return _choice(graph, artifact, shape)
+        case Composed():
+            return Work(artifact.stage, seconds=COMPOSING_SECONDS)
+        case Predictions():
+            return _evaluation(graph, artifact, shape)
+    return Work(artifact.stage)
 
 
-def _evaluation(command: Sequence[str], experiment: Experiment, shape: Shape) -> Work:
+def _choice(graph: Artifacts, mask: Mask, shape: Shape) -> Work:
+    """Choosing the elements of a mask; those drawn at random cost the start of a process alone."""
+    selection = graph.experiment.selections[mask.selection]
+    result = POSITION_BYTES * _entries(budget_of(graph, mask), shape)
+    if MASK_SCORES[selection.select].drawn:
+        return Work(mask.stage, seconds=START_SECONDS, result=result)
+    share = shape.total / SHAPES["FacebookAI/xlm-roberta-base"].total
+    denoising = DENOISING * share * shape.hidden / 768 if selection.rank != "none" else 0.0
+    return Work(mask.stage, seconds=CHOOSING * share + denoising, result=result)
+
+
+def _evaluation(graph: Artifacts, cell: Predictions, shape: Shape) -> Work:
     """One forward pass over a test set; where its size is not known, the start of the process alone."""
-    test = Path(str(option(command, "--dataset")))
-    length = int(option(command, "--max-length") or 0) * TEXT_LENGTH
-    rows = workload.rows(test, experiment, test.stem) or 0
-    return Work("evaluate", forward=rows * length * _operations_a_token(shape, length), seconds=START_SECONDS)
+    length = graph.experiment.task_recipe(cell.task).max_length * TEXT_LENGTH
+    rows = workload.rows(graph, graph.test_set(graph.experiment.tasks[cell.task], cell.lang)) or 0
+    return Work(cell.stage, forward=rows * length * _operations_a_token(shape, length), seconds=START_SECONDS)
 
 
-def option(command: Sequence[str], name: str) -> str | None:
-    """The value of an option of a command."""
-    return command[command.index(name) + 1] if name in command else None
+def _entries(budget: float, shape: Shape) -> float:
+    return budget * shape.total if isinstance(budget, float) else float(budget)
 
 
-def budgets_of(commands: Iterable[Sequence[str]], shape: Shape) -> dict[str | None, float]:
-    """Entries of the masks that commands make, by file."""
-    return {option(c, "--out"): _entries(str(option(c, "--k")), shape) for c in commands if "mask" in c[0]}
-
-
-def _entries(k: str, shape: Shape) -> float:
-    return float(k) * shape.total if "." in k else float(k)
-
-
-def _training(command: Sequence[str], experiment: Experiment, shape: Shape, budgets: dict[str | None, float]) -> Work:
-    settings = json.loads(option(command, "--settings") or "")
-    phase = Phase.model_validate_json(option(command, "--phase") or "")
-    train, mask = Path(str(option(command, "--train"))), option(command, "--mask")
-    language = "--labels" not in command
-    length = settings["block"] if language else settings["max_length"] * TEXT_LENGTH
-    examples = (
-        workload.blocks(train, experiment, settings["block"]) if language else workload.rows(train, experiment, "train")
-    )
+def _training(graph: Artifacts, module: Module, shape: Shape) -> Work:
+    entry, spec = module.entry, TrainingSpec.model_validate(spec_of(graph, module))
+    settings, phase = spec.language or spec.task, spec.phase
+    assert settings is not None
+    if isinstance(settings, LanguageTraining):
+        length: float = settings.block
+        examples = workload.blocks(graph, Corpus(module.lang), settings.block)
+        held_out = HELD_OUT_BLOCKS
+        output = 2 * settings.mask_probability * shape.hidden * shape.vocabulary
+        frozen_output = settings.output_embedding == "frozen"
+    else:
+        task = graph.experiment.tasks[module.task]
+        length = settings.max_length * TEXT_LENGTH
+        examples = workload.rows(graph, Dataset(task.train, task.source, "train"))
+        held_out = workload.rows(graph, Dataset(task.train, task.source, "valid")) or 0
+        output, frozen_output = 0.0, False
     steps = steps_between(phase, examples)
     forward = _operations_a_token(shape, length)
-    output = 2 * settings["mask_probability"] * shape.hidden * shape.vocabulary if language else 0.0
-    entries = trained(command, shape, budgets)
+    entries = trained(graph, module, shape)
     # Adapters and LoRA pass gradients through weights that have none of their own.
-    beside = command[0] in FROZEN
-    frozen = beside or settings.get("output_embedding") == "frozen"
-    gradient = forward * (1 if beside else 2) + output * (1 if frozen else 2)
+    beside = bool(entry.block)
+    gradient = forward * (1 if beside else 2) + output * (1 if beside or frozen_output else 2)
     if beside:  # what is trained takes part in every token, too; what it stands on passes gradients through
-        passed = _language_adapter(command, experiment, shape)
+        passed = _passed(graph, module, shape)
         forward, gradient = forward + 2 * (entries + passed), gradient + 4 * entries + 2 * passed
-    held_out = HELD_OUT_BLOCKS if language else workload.rows(train.with_name("valid.csv"), experiment, "valid") or 0
     tokens = phase.batch_size * length
     ends = []
     for n in steps:
-        looks = 1 + (math.ceil(n / phase.evaluate_every) if phase.evaluate_every else 1)
-        ends.append(n * tokens * (forward + output + gradient) + looks * held_out * length * (forward + output))
+        evaluations = 1 + (math.ceil(n / phase.evaluate_every) if phase.evaluate_every else 1)
+        ends.append(n * tokens * (forward + output + gradient) + evaluations * held_out * length * (forward + output))
     # Each step reads the weights twice and writes gradients; AdamW reads and writes values and two moments.
     traffic = 4 * (3 * shape.total + 7 * entries)
-    kept = 4 if phase.keep == "best" else 3
-    full = "gradients" if "--gradients" in command else "full fine-tuning"
+    copies = 4 if phase.keep == "best" else 3
+    dense = 4 * (entries if beside else shape.total)
     return Work(
-        FROZEN.get(command[0]) or ("sparse fine-tuning" if mask else full),
+        entry.title,
         tokens=(steps[0] * tokens, steps[1] * tokens),
         operations=(ends[0], ends[1]),
         traffic=(steps[0] * traffic, steps[1] * traffic),
         steps=steps,
         seconds=START_SECONDS,
-        result=ENTRY_BYTES * entries if mask else 4 * (entries if beside else shape.total),
-        checkpoint=2 * 4 * kept * entries,
+        result=ENTRY_BYTES * entries if entry.masked else dense,
+        checkpoint=2 * 4 * copies * entries,
     )
 
 
-def trained(command: Sequence[str], shape: Shape, budgets: dict[str | None, float]) -> float:
-    """Entries that a training moves, heads aside."""
-    if command[0] == "adapter":
-        return _adapter(json.loads(option(command, "--shape") or ""), shape)
-    if command[0] == "lora":
-        factors = Lora.model_validate_json(option(command, "--shape") or "")
-        widths = (sum(matrix) for module, matrix in shape.matrices.items() if is_target(module, factors.targets))
-        return float(shape.layers * factors.rank * sum(widths))
-    mask = option(command, "--mask")
-    return float(shape.total) if mask is None else _known_budget(mask, budgets)
+def trained(graph: Artifacts, module: Module, shape: Shape) -> float:
+    """Return the entries that a training moves, heads aside."""
+    if module.entry.masked:
+        return _entries(budget_of(graph, graph.mask_of(module)), shape)
+    if not module.entry.block:
+        return float(shape.total)
+    return module_entries(recipe_of(graph.experiment, module.entry, module.task or None), shape)
 
 
-def _adapter(sizes: dict[str, Any], shape: Shape) -> float:
+def module_entries(sizes: Any, shape: Shape) -> float:
+    """Return the entries of a module that has sizes of its own."""
+    if isinstance(sizes, Lora):
+        widths = (sum(matrix) for module, matrix in shape.matrices.items() if is_target(module, sizes.targets))
+        return float(shape.layers * sizes.rank * sum(widths))
+    return _adapter(sizes, shape, getattr(sizes, "leave_out_last", False))
+
+
+def _adapter(sizes: LanguageAdapter | TaskAdapter, shape: Shape, leave_out_last: bool) -> float:
     """Entries of an adapter's weight matrices."""
-    bottlenecks = 2 * shape.hidden**2 // sizes["reduction"] * (shape.layers - sizes.get("leave_out_last", False))
-    reduction = sizes.get("invertible_reduction")
+    bottlenecks = 2 * shape.hidden**2 // sizes.reduction * (shape.layers - leave_out_last)
+    reduction = sizes.invertible_reduction if isinstance(sizes, LanguageAdapter) else None
     return float(bottlenecks + (4 * (shape.hidden // 2) ** 2 // reduction if reduction else 0))
 
 
-def _language_adapter(command: Sequence[str], experiment: Experiment, shape: Shape) -> float:
+def _passed(graph: Artifacts, module: Module, shape: Shape) -> float:
     """Entries of the adapter a task adapter is trained on, in as many layers as that has; LoRA has been merged."""
-    recipe = experiment.recipe.adapters
-    if command[0] != "adapter" or "--start" not in command or recipe is None:
+    start = graph.start_module(module.start, module.seed) if module.role == "task" else None
+    if start is None or start.entry.merges:
         return 0.0
-    left_out = json.loads(option(command, "--shape") or "").get("leave_out_last", False)
-    return _adapter(recipe.language.model_dump() | {"leave_out_last": left_out}, shape)
-
-
-def _known_budget(mask: str, budgets: dict[str | None, float]) -> float:
-    """Entries of a mask; one that has been made says so by its size."""
-    path = Path(mask)
-    return budgets[mask] if mask in budgets else path.stat().st_size / POSITION_BYTES if path.is_file() else 0.0
+    below, own = (recipe_of(graph.experiment, start.entry, task) for task in (None, module.task))
+    return _adapter(below, shape, own.leave_out_last)
 
 
 def steps_between(phase: Phase, examples: int | None) -> tuple[int, int]:
@@ -192,3 +189,68 @@ def steps_between(phase: Phase, examples: int | None) -> tuple[int, int]:
 def _operations_a_token(shape: Shape, length: float) -> float:
     """Operations of the forward pass: two for each weight, and attention to `length` tokens."""
     return 2 * shape.body + 4 * shape.layers * shape.hidden * length
+
+
+# Machines
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How fast a machine is."""
+
+    title: str
+    operations: float
+    """Sustained floating-point operations a second of trainings."""
+    forward: float
+    """The same of evaluations, which run in float32."""
+    bandwidth: float
+    """Bytes a second between processor and memory; without a limit where `operations` was measured on whole runs."""
+    launch: float
+    """Seconds a step takes however small it is."""
+    origin: str
+
+
+def _gpu(title: str, half: float | None, single: float, bandwidth: float) -> Machine:
+    """A third of a data sheet's dense peaks (TFLOP/s), half of its bandwidth (GB/s), and 20 ms for each step.
+
+    Args:
+        half: in bf16; None where the machine has none, and trains in float32.
+        single: in float32.
+    """
+    kind = f"of {half:g} TFLOP/s (bf16)" if half else f"of {single:g} TFLOP/s (fp32; it has no bf16)"
+    origin = (
+        f"computed from operations: a third {kind}, half of {bandwidth:g} GB/s, 20 ms a step; evaluation a third of "
+        f"{single:g} TFLOP/s (fp32)"
+    )
+    return Machine(title, (half or single) * 1e12 / 3, single * 1e12 / 3, bandwidth * 1e9 / 2, 0.02, origin)
+
+
+MACHINES = {
+    "h200": _gpu("NVIDIA H200", 989, 67, 4800),
+    "h100": _gpu("NVIDIA H100 SXM", 989, 67, 3350),
+    "a100": _gpu("NVIDIA A100", 312, 19.5, 2039),
+    "l40s": _gpu("NVIDIA L40S", 362, 91.6, 864),
+    "l4": _gpu("NVIDIA L4", 121, 30.3, 300),
+    "v100": _gpu("NVIDIA V100", None, 15.7, 900),
+    "t4": _gpu("NVIDIA T4", None, 8.1, 300),
+    "cpu": Machine(
+        "two cores of an AMD EPYC",
+        3.6e11,
+        7.0e10,
+        math.inf,
+        0.0,
+        "measured: operations of all trainings of docs/results/nusax-cpu.md, seeds 1 and 2, over processor time, "
+        "2026-11; evaluation: AmericasNLI's test set on one core, 2026-11 (docs/reference/performance.md)",
+    ),
+}
+
+
+def hours(works: Iterable[Work], machine: Machine) -> tuple[float, float]:
+    """Hours the jobs take one after the other, at least and at most."""
+    ends = [0.0, 0.0]
+    for one in works:
+        for n in (0, 1):
+            busy = one.operations[n] / machine.operations + one.forward / machine.forward
+            busy += one.traffic[n] / machine.bandwidth
+            ends[n] += (busy + one.steps[n] * machine.launch + one.seconds) / 3600
+    return ends[0], ends[1]

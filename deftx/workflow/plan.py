@@ -1,15 +1,16 @@
-"""What a run will do, before it does anything: its jobs, what they fetch, and what they leave on the disk.
+"""What a run will do, before it does anything: its jobs, what they fetch, what they leave on the disk, and how long.
 
-The jobs are those of Snakemake's own dry run; what each of them reads, writes and trains stands in its command, and
-`deftx.workflow.cost_model` says what that costs. No model is loaded (`deftx.models.architectures`).
+Snakemake is asked which results are missing or stale; what each costs follows from the artifact graph
+(`deftx.workflow.cost_model`). No model is loaded.
 """
 
+import csv
+import io
 import os
-import shlex
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from deftx.data.fetch import in_mirror
 from deftx.experiment.config import Experiment
 from deftx.models.architectures import Shape, shape_of
 from deftx.models.base_model import is_path
-from deftx.workflow.cost_model import Work, budgets_of, estimate, option
-
-COMMAND = "Shell command: deftx "
+from deftx.modules.registry import MODULE_TYPES
+from deftx.workflow.artifacts import STAGES, Artifact, Base, Mask, RawFile
+from deftx.workflow.cost_model import CHOOSING, DENOISING, MEASURED, START_SECONDS, Machine, Work, estimate, hours
+from deftx.workflow.graph import Artifacts
 
 
 @dataclass
@@ -39,56 +41,59 @@ class Plan:
     works: list[Work] = field(default_factory=list)
 
 
-def dry_run(configs: Sequence[Path]) -> str:
-    """The output of Snakemake's dry run, with every command.
+def pending(configs: Sequence[Path]) -> list[tuple[str, str]]:
+    """Return the rule and file of each result that Snakemake would make or make again, in its order.
 
     Raises:
         ConfigError: not in the project's folder, or Snakemake refuses; with its message.
     """
     if not Path("Snakefile").is_file():
         raise ConfigError("there is no Snakefile here: run deftx plan in the project's folder")
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--printshellcmds", "--configfile", *map(str, configs)]
+    command = [sys.executable, "-m", "snakemake", "--summary", "--configfile", *map(str, configs)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise ConfigError("\n".join(["snakemake cannot plan this:", (done.stdout + done.stderr).strip()]))
-    return done.stdout
+    return parse_summary(done.stdout)
 
 
-def plan(experiment: Experiment, output: str, mirror: Path | None) -> Plan:
-    """What the dry run `output` of an experiment comes to; files a run has left make it more exact."""
-    commands = [shlex.split(line.removeprefix(COMMAND)) for line in output.splitlines() if line.startswith(COMMAND)]
-    shape = shape_of(experiment.base, experiment.testbed, Path(experiment.folder) / "base.json")
-    made = Plan(experiment.name, job_counts(output), model=_named_model(experiment), shape=shape)
-    for command in commands:
-        if command[0] == "fetch":
-            file = File.model_validate_json(option(command, "--file") or "")
-            (made.mirrored if mirror and in_mirror(file, mirror) else made.downloads).append(file)
-    if shape:
-        budgets = budgets_of(commands, shape)
-        made.works = [estimate(command, experiment, shape, budgets) for command in commands]
+def parse_summary(output: str) -> list[tuple[str, str]]:
+    """Return rule and file of what is pending, from the table that `snakemake --summary` prints."""
+    rows = csv.DictReader(io.StringIO(output), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return [(row["rule"], row["output_file"]) for row in rows if row["plan"] == "update pending"]
+
+
+def plan(experiment: Experiment, results: Iterable[tuple[str, str]], mirror: Path | None) -> Plan:
+    """Return what it comes to that results of an experiment are made; files a run has left make it more exact.
+
+    Args:
+        results: rule and file of each (`pending`).
+        mirror: folder in which pinned files are looked for first.
+    Raises:
+        ConfigError: a file is not a result of the experiment.
+    """
+    graph = Artifacts(experiment)
+    jobs: dict[tuple[str, str], Artifact] = {}
+    for rule, file in results:
+        artifact = graph.parse(file)
+        jobs.setdefault((rule, artifact.place), artifact)
+    ordered = sorted(jobs, key=lambda job: STAGES.index(job[1].partition("/")[0]))
+    counts = Counter([*(rule for rule, _ in ordered), *(["all"] if jobs else [])])
+    shape = shape_of(experiment.base, experiment.testbed, Path(graph.at(Base().path)))
+    made = Plan(experiment.name, {**counts, "total": sum(counts.values())}, model=_named_model(graph), shape=shape)
+    for artifact in jobs.values():
+        if isinstance(artifact, RawFile):
+            file_ = graph.pinned[artifact.pin]
+            (made.mirrored if mirror and in_mirror(file_, mirror) else made.downloads).append(file_)
+        if shape:
+            made.works.append(estimate(graph, artifact, shape))
     return made
 
 
-def job_counts(output: str) -> dict[str, int]:
-    """Jobs by rule, from the table of a dry run; none when nothing is to be done."""
-    lines = iter(output.splitlines())
-    counts: dict[str, int] = {}
-    for line in lines:
-        if line == "Job stats:":
-            next(lines), next(lines)
-            for row in lines:
-                if not row.strip():
-                    return counts
-                rule, count = row.split()
-                counts[rule] = int(count)
-    return counts
-
-
-def _named_model(experiment: Experiment) -> str | None:
+def _named_model(graph: Artifacts) -> str | None:
     """The base model, if it has to come from the hub."""
-    model = experiment.base.model
+    model = graph.experiment.base.model
     local = os.environ.get("DEFTX_BASE") or (model and (is_path(model) or Path(model).is_dir()))
-    return None if local or (Path(experiment.folder) / "base.json").is_file() else model
+    return None if local or Path(graph.at(Base().path)).is_file() else model
 
 
 def disk(made: Plan, at_once: int = 2) -> dict[str, float]:
@@ -100,18 +105,99 @@ def disk(made: Plan, at_once: int = 2) -> dict[str, float]:
     results: defaultdict[str, float] = defaultdict(float)
     for one in made.works:
         results[one.stage] += one.result
+
+    def of(name: str) -> float:
+        return results[MODULE_TYPES[name].title]
+
     base = 4.0 * made.shape.total if made.shape and made.model else 0.0
     raw = float(sum(file.size or 0 for file in [*made.downloads, *made.mirrored]))
     return {
         "base model": base,
         # Fetched files of the hub lie in its cache, too; clean text and its tokens take about as much again.
         "raw files, clean text": 2 * raw + sum(file.size or 0 for file in made.downloads if file.hub),
-        "deltas": results["full fine-tuning"] + results["gradients"],
-        "masks": results["mask"],
-        "sparse vectors": results["sparse fine-tuning"] + results["pruned deltas"],
-        "adapters": results["adapters"],
-        "LoRA": results["LoRA"],
+        "deltas": of("dense") + of("gradients"),
+        "masks": results[Mask.stage],
+        "sparse vectors": of("sft") + of("pruned"),
+        "adapters": of("adapter"),
+        "LoRA": of("lora"),
         f"checkpoints of {at_once} training{'s' * (at_once > 1)}": sum(
             sorted((one.checkpoint for one in made.works), reverse=True)[:at_once]
         ),
     }
+
+
+def render(made: Plan, machine: Machine, at_once: int = 2) -> str:
+    """A plan as text for a terminal, where so many trainings run at once."""
+    lines = [f"# {made.name}: {made.jobs.get('total', 0):,} jobs to run", ""]
+    lines += [f"{count:>7,}  {rule}" for rule, count in made.jobs.items() if rule != "total"]
+    lines += ["", f"## Downloads: {_sum(made.downloads) if made.downloads else 'none'}"]
+    if made.mirrored:
+        lines.append(f"Besides, in the mirror: {_sum(made.mirrored)}")
+    places = Counter(_place(file) for file in made.downloads)
+    lines += [f"  {place}: {_sum(f for f in made.downloads if _place(f) == place)}" for place in sorted(places)]
+    if made.model:
+        size = _size(4.0 * made.shape.total) if made.shape else "size not known"
+        lines.append(f"  {made.model}: {size} of float32 weights, by its shapes")
+    if made.shape is None:
+        return "\n".join([*lines, "", _unknown(made)])
+    parts = disk(made, at_once)
+    lines += ["", f"## Disk at the peak: {_size(sum(parts.values()))}"]
+    lines += [f"{_size(size):>9}  {what}" for what, size in parts.items() if size]
+    unknown = sum(file.size is None for file in [*made.downloads, *made.mirrored])
+    lines += [f"Not counted: {unknown} raw file{'s' * (unknown != 1)} whose pin states no size"] if unknown else []
+    low, high = hours(made.works, machine)
+    lines += ["", f"## Hours on {machine.title}, one job at a time: {_between(low, high)}", machine.origin]
+    lines.append(
+        f"On every machine {START_SECONDS:g} s to start a job with a model, and {CHOOSING:g} to {DENOISING:g} s more "
+        f"for a mask of XLM-R base: {MEASURED}"
+    )
+    for stage in dict.fromkeys(one.stage for one in made.works):
+        some = [one for one in made.works if one.stage == stage]
+        spent = hours(some, machine)
+        if spent[1] >= 0.005:
+            tokens = tuple(sum(one.tokens[n] for one in some) / 1e6 for n in (0, 1))
+            seen = f", {_between(*tokens)} million tokens" if tokens[1] else ""
+            lines.append(f"{_between(*spent):>15}  {stage}: {len(some)} jobs{seen}")
+    if low < high:
+        lines.append("A range is that between fewest and most steps, where the amount of text is not known yet")
+    return "\n".join(lines)
+
+
+def _unknown(made: Plan) -> str:
+    return (
+        f"## Disk and hours\nThe shapes of {made.model or 'the base model'} are not known before it is described: "
+        "snakemake results/{name}/base.json, then ask again".replace("{name}", made.name)
+    )
+
+
+def _place(file: File) -> str:
+    if file.hub:
+        return f"{file.hub} (hub)"
+    return f"{file.repository} (GitHub)" if file.repository else str(file.url)
+
+
+def _sum(files: Iterable[File]) -> str:
+    """How many files, and their size; those whose pin states none are counted apart."""
+    some = list(files)
+    unknown = sum(file.size is None for file in some)
+    size = _size(sum(file.size or 0 for file in some))
+    parts = [f"{len(some)} file{'s' * (len(some) != 1)}"]
+    parts += [size] if unknown < len(some) else []
+    parts += (
+        [f"and {unknown} whose pin states no size" if unknown < len(some) else "size not stated"] if unknown else []
+    )
+    return ", ".join(parts)
+
+
+def _size(count: float) -> str:
+    for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= power:
+            return f"{count / power:.{1 if count < 100 * power else 0}f} {unit}"
+    return f"{count:.0f} B"
+
+
+def _between(low: float, high: float) -> str:
+    def shown(value: float) -> str:
+        return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+    return shown(low) if shown(low) == shown(high) else f"{shown(low)} to {shown(high)}"

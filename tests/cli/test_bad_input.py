@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,11 @@ from safetensors.numpy import save_file
 from deftx.models import base_model
 from deftx.modules import vectors as vector_files
 from tests.helpers import pico, vectors
-from tests.helpers.command import files, refused, run
+from tests.helpers.command import files, refused, run, spec
 
 CORPUS = {"files": [{"path": "text"}], "min_lines": 10, "valid": 0.2}
 TABLE = {"files": [{"path": "t.csv", "column": "text"}], "min_lines": 10, "valid": 0.2}
 SHA = "0" * 64
-PHASE = json.dumps({"max_steps": 1, "learning_rate": 1e-3})
 SELECTION = '{"rank": "none"}'
 
 
@@ -202,26 +202,45 @@ def test_compose(tmp_path: Path, described: Path) -> None:
 def test_train_on_what_does_not_fit(tmp_path: Path, pico_bert: Path) -> None:
     rows, text = pico.rows(tmp_path / "rows.csv"), pico.text(tmp_path / "text.txt")
 
-    def message(data: Path, *options: Any, labels: str | None = '["bad", "good"]') -> str:
-        task = ["--labels", labels] if labels else []
-        settings = "--settings", '{"precision": "fp32"}', "--phase", PHASE, "--seed", 0
+    def message(data: Path, *options: Any, labels: Sequence[str] | None = ("bad", "good"), type: str = "dense") -> str:
         named = "--base", pico_bert, "--train", data, "--valid", data, "--out", tmp_path / "out"
-        said = refused("train", *settings, *named, *task, *options)
+        said = refused("train", "--spec", spec(type, labels, precision="fp32"), *named, *options)
         assert not [name for name in files(tmp_path) if "out" in name]
         return said
 
-    assert "rows.csv, row 1: unknown label 'good'" in message(rows, labels='["bad", "fine"]')
+    assert "rows.csv, row 1: unknown label 'good'" in message(rows, labels=("bad", "fine"))
     assert "has no column 'id'" in message(text)
     assert "shorter than one block of 256 tokens" in message(pico.text(tmp_path / "short.txt", 2), labels=None)
     foreign = saved(tmp_path / "mask", vectors.sparse(kind="mask"))
-    assert "mask was made for another base model" in message(rows, "--mask", foreign)
+    assert "mask was made for another base model" in message(rows, "--mask", foreign, type="sft")
     stranger = saved(tmp_path / "stranger", vectors.sparse())
     assert "stranger was made for another base model" in message(rows, "--start", stranger)
     sound = vectors.sparse(kind="sft", base=base_model.read(pico_bert).hash, shapes={}, share=0.0)
     vector = saved(tmp_path / "sft", vector_files.Vector(sound.metadata))
-    assert "sft is a sft, where a mask is needed" in message(rows, "--mask", vector)
+    assert "sft is a sft, where a mask is needed" in message(rows, "--mask", vector, type="sft")
     mask_for_it = saved(tmp_path / "mask2", vector_files.Vector(sound.metadata.model_copy(update={"kind": "mask"})))
     assert "mask2 is a mask, where a sft or a delta is needed" in message(rows, "--start", mask_for_it)
+    assert "a training of type sft needs --mask" in message(rows, type="sft")
+    assert "a training of type dense goes without --mask" in message(rows, "--mask", mask_for_it)
+    assert "no training leaves a module of type 'pruned'; types are dense, sft" in message(rows, type="pruned")
+    assert "modules of type gradients are trained in one process" in message(rows, "--processes", 2, type="gradients")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"language": {}}, "give the settings of one"),
+        ({"task": None, "labels": None}, "give the settings of one"),
+        ({"labels": None}, "`labels` belong to a `task`"),
+        ({"phase": {"learning_rate": 1}}, "a phase needs epochs, max_steps or both"),
+        ({"more": 1}, "more: Extra inputs are not permitted"),
+    ],
+)
+def test_a_spec_that_says_too_much_or_too_little(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
+    told = json.loads(spec(labels=("bad", "good"))) | changes
+    options = [part for name in ("base", "train", "valid", "out") for part in (f"--{name}", tmp_path / name)]
+    assert problem in refused("train", "--spec", json.dumps(told), *options)
+    assert files(tmp_path) == []
 
 
 def test_tables_without_predictions(tmp_path: Path) -> None:

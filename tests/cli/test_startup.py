@@ -12,6 +12,7 @@ from deftx.core import hashing
 from deftx.modules import lora
 from deftx.modules import vectors as vector_files
 from tests.helpers import REPOSITORY, pico, results, vectors
+from tests.helpers.command import spec
 
 IMPORTS = """
 import sys
@@ -145,8 +146,8 @@ def test_peft_is_imported_by_the_training_of_lora_alone(tmp_path: Path, pico_ber
     assert "deftx.finetuning.lora" not in hashing._reached([f"deftx.{stage}" for stage in stages])
     rows = pico.rows(tmp_path / "rows.csv")
     command = [
-        "train", "--settings", "{}", "--phase", '{"max_steps": 1, "learning_rate": 1e-3}', "--base", pico_bert,
-        "--train", rows, "--valid", rows, "--labels", '["bad", "good"]', "--seed", 0, "--out", tmp_path / "delta",
-    ]  # fmt: skip
+        *("train", "--spec", spec(labels=["bad", "good"]), "--base", pico_bert),
+        *("--train", rows, "--valid", rows, "--out", tmp_path / "delta"),
+    ]
     heavy = imported(command)
     assert "transformers" in heavy and "peft" not in heavy

@@ -12,9 +12,10 @@ import pytest
 from deftx.core import gpus
 
 CODE = """
-import os, sys
+import logging, os, sys
 from pathlib import Path
 from deftx.core import gpus
+logging.basicConfig(format="%(message)s", level=logging.INFO)
 gpus.DEVICES = Path(sys.argv[1])
 gpus.take(int(sys.argv[2]))
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
@@ -108,7 +109,7 @@ def test_each_process_takes_a_gpu_of_its_own_and_a_third_one_waits(two: Path, tm
     with holding(two, locks) as (first, one), holding(two, locks) as (_, other):
         assert {one, other} == {"0", "1"}
         with waiting(two, locks) as (third, said):
-            assert said == "too many of 2 GPUs are taken; waits for 1\n"
+            assert said == "Too many of 2 GPUs are taken; waiting for 1\n"
             first.kill()
             assert third.communicate()[0].strip() == one
 
@@ -135,11 +136,11 @@ def test_who_finds_the_only_gpu_taken_says_so_once_and_waits(two: Path, tmp_path
     (two / "nvidia1").unlink()
     locks = tmp_path / "locks"
     with holding(two, locks) as (first, taken), waiting(two, locks) as (second, said):
-        assert taken == "0" and said == "GPU 0 is taken; waits for it\n"
+        assert taken == "0" and said == "GPU 0 is taken; waiting for it\n"
         with pytest.raises(subprocess.TimeoutExpired):
             second.wait(1.5)
         first.kill()
-        assert second.communicate() == ("0\n", "computes on GPU 0\n")
+        assert second.communicate() == ("0\n", "Using GPU 0\n")
 
 
 def test_no_gpu_no_lock(tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ def test_a_gpu_has_one_lock_by_whatever_name_it_is_visible(
         with holding(two, locks, **listed) as (_, other):
             assert (mine, other) == (restricted, "1")
         with waiting(two, locks, CUDA_VISIBLE_DEVICES="0", **listed) as (_, said):
-            assert said == "GPU 0 is taken; waits for it\n"
+            assert said == "GPU 0 is taken; waiting for it\n"
 
 
 def test_without_nvidia_smi_its_number_is_a_gpu_s_name(two: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from deftx.data.layouts import files_of
 from deftx.experiment import schema
 from deftx.experiment.config import Experiment
 from deftx.experiment.load import load, validate
+from deftx.experiment.methods import adapts_source
 from tests.helpers import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "config").glob("*.yaml"))
@@ -67,7 +68,7 @@ def test_the_overlay_of_mad_x_is_valid() -> None:
     content = yaml.safe_load((folder / "nusax-cpu.yaml").read_text())
     update_config(content, yaml.safe_load((folder / "overlays/nusax-mad-x.yaml").read_text()))
     experiment = validate(content)
-    assert experiment.methods["mad-x"].adapts_source
+    assert adapts_source(experiment.methods["mad-x"])
     assert experiment.task_adapter("sentiment") == experiment.recipe.adapters.task  # type: ignore[union-attr]
 
 
@@ -104,7 +105,7 @@ def test_a_stale_manual_is_noticed(tmp_path: Path) -> None:
 def test_the_small_experiment_is_valid() -> None:
     experiment = validate(EXPERIMENT)
     assert experiment.folder == "results/pico"
-    assert experiment.methods["lt-sft"].adapts_source
+    assert adapts_source(experiment.methods["lt-sft"])
     assert experiment.tasks["sentiment"].metric == "macro_f1"
     assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
 
@@ -121,18 +122,42 @@ MISTAKES = [
     ("selections/lt-sft/rank", {"uniform": 0}, r"selections\.lt-sft\.rank.*uniform"),
     ("methods/lt-sft/selection", "deft-x", r"methods\.lt-sft: there is no selection 'deft-x' \(known: lt-sft\)"),
     ("methods/lt-sft/selection", None, "names its selection"),
-    ("methods/x", {"task": "adapter", "language": "adapter"}, r"methods\.x: adapters need recipe\.adapters"),
+    ("methods/x", {"task": "adapter", "language": "adapter"}, r"methods\.x: adapter needs recipe\.adapters"),
     ("methods/x", {"task": "adapter"}, r"methods\.x: .*give `adapter` for task and language, or for neither"),
-    ("methods/x", {"task": "dense", "language": "adapter"}, "adapters are stacked on adapters"),
-    ("methods/x", {"task": "adapter", "language": "none", "selection": "lt-sft"}, "neither selected nor added"),
-    ("methods/x", {"task": "adapter", "language": "none", "weights": {"task": 0.5}}, "neither selected nor added"),
+    (
+        "methods/x",
+        {"task": "dense", "language": "adapter"},
+        "adapter cannot be combined with modules of another type: give `adapter` for",
+    ),
+    (
+        "methods/x",
+        {"task": "adapter", "language": "none", "selection": "lt-sft"},
+        "no entries to choose among: leave out",
+    ),
+    (
+        "methods/x",
+        {"task": "adapter", "language": "none", "weights": {"task": 0.5}},
+        "stacks its modules and does not add them",
+    ),
     ("recipe/adapters", {"language": {"phase": PHASE}}, r"recipe\.adapters\.task: Field required"),
     ("methods/x", {"task": "lora", "language": "lora"}, r"methods\.x: LoRA needs recipe\.lora"),
-    ("methods/x", {"task": "lora", "selection": "lt-sft"}, "LoRA is added to LoRA: give `lora` for task and language"),
-    ("methods/x", {"task": "sft", "language": "lora", "selection": "lt-sft"}, "LoRA is added to LoRA"),
-    ("methods/x", {"task": "lora", "language": "adapter"}, "adapters are stacked on adapters"),
-    ("methods/x", {"task": "lora", "language": "none", "selection": "lt-sft"}, "nothing is chosen: leave out"),
-    ("methods/x", {"task": "lora", "language": "lora", "conflicts": "ties"}, "nothing is chosen: leave out"),
+    (
+        "methods/x",
+        {"task": "lora", "selection": "lt-sft"},
+        "LoRA cannot be combined .*: give `lora` for task and language, or for neither",
+    ),
+    (
+        "methods/x",
+        {"task": "sft", "language": "lora", "selection": "lt-sft"},
+        "LoRA cannot be combined with modules of another type",
+    ),
+    (
+        "methods/x",
+        {"task": "lora", "language": "adapter"},
+        "LoRA cannot be combined with modules of another type: give `lora` for",
+    ),
+    ("methods/x", {"task": "lora", "language": "none", "selection": "lt-sft"}, "no entries to choose among: leave out"),
+    ("methods/x", {"task": "lora", "language": "lora", "conflicts": "ties"}, "no entries to choose among: leave out"),
     ("recipe/lora", {"language": {"phase": PHASE}}, r"recipe\.lora\.task: Field required"),
     ("recipe/lora", {"language": {"phase": PHASE, "rank": 0}, "task": {"phase": PHASE}}, r"lora\.language\.rank"),
     ("tasks/sentiment/train", "other", "there is no dataset 'other' .known: nusax, smsa"),
@@ -161,10 +186,10 @@ MISTAKES = [
         "which this method does not use",
     ),
     ("methods/lt-sft/conflicts", "elect", r"methods\.lt-sft\.conflicts"),
-    ("selections/mlm", {"k": {"language": 1, "task": 1}}, r"selections\.mlm: .*the dense delta of ind would both be"),
-    ("selections/lora", {"k": {"language": 1, "task": 1}}, r"selections\.lora: .*the LoRA of ind would both be called"),
-    ("languages/lora-ind", {}, r"languages\.lora-ind: .*the LoRA of ind would both be called lora-ind .*rename"),
-    ("languages/mlm-ind", {}, r"languages\.mlm-ind: .*the dense delta of ind would both be called"),
+    ("selections/mlm", {"k": {"language": 1, "task": 1}}, r"selections\.mlm: .*full fine-tuning of ind would both be"),
+    ("selections/lora", {"k": {"language": 1, "task": 1}}, r"selections\.lora: .*LoRA of ind would both be called"),
+    ("languages/lora-ind", {}, r"languages\.lora-ind: .*LoRA of ind would both be called lora-ind .*rename"),
+    ("languages/mlm-ind", {}, r"languages\.mlm-ind: .*full fine-tuning of ind would both be called"),
     ("languages/lt-sft-ind", {}, r"languages\.lt-sft-ind: .*selections\.lt-sft: the vector of ind would both be"),
     ("languages/base", {}, "not .base."),
     (
@@ -321,7 +346,7 @@ def test_source_adaptation_goes_with_a_language_module(method: dict[str, Any], a
     content = changed("recipe/adapters", {"language": {"phase": PHASE}, "task": {"phase": PHASE}})
     content["recipe"]["lora"] = content["recipe"]["adapters"]
     content["methods"]["x"] = method
-    assert validate(content).methods["x"].adapts_source is adapts
+    assert adapts_source(validate(content).methods["x"]) is adapts
 
 
 def test_a_target_without_text_is_no_mistake() -> None:

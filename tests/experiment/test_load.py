@@ -67,17 +67,17 @@ def test_all_that_does_not_fit_together_is_told_at_once() -> None:
 
 
 INDEPENDENT = {
-    ("methods", "a"): ({"task": "adapter", "language": "adapter"}, "methods.a: adapters need recipe.adapters"),
+    ("methods", "a"): ({"task": "adapter", "language": "adapter"}, "methods.a: adapter needs recipe.adapters"),
     ("methods", "b"): ({"task": "lora", "language": "lora"}, "methods.b: LoRA needs recipe.lora"),
     ("methods", "c"): ({"selection": "nowhere"}, "methods.c: there is no selection 'nowhere'"),
     ("languages", "lora-ind"): (
         {},
-        "languages.lora-ind: the adapter of lora-ind and the LoRA of ind would both be called",
+        "languages.lora-ind: adapter of lora-ind and languages.ind: LoRA of ind would both be called",
     ),
     ("languages", "art"): ({"testbed": {}}, "languages.art: an artificial language needs the block `testbed`"),
     ("selections", "g"): (
         {"select": "accumulated-gradient", "k": {"language": 1, "task": 1}},
-        "selections.g: selecting by gradients needs recipe.task.gradients",
+        "selections.g: selecting by accumulated-gradient needs recipe.task.gradients",
     ),
     ("sweeps", "s"): ({"title": "s", "at": [1], "series": {"A": ["nobody"]}}, "sweeps.s: there is no method 'nobody'"),
     ("datasets", "d"): ({"layout": "testbed", "languages": ["ind"]}, "datasets.d: ind is not among the artificial"),

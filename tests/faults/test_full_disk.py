@@ -23,15 +23,15 @@ from deftx.training import checkpoints
 from tests.data import test_hub as test_hub
 from tests.helpers import pico, results, server
 from tests.helpers import project as projects
-from tests.helpers.command import files, refused, run
+from tests.helpers.command import files, refused, run, spec
 from tests.helpers.project import Project
 from tests.helpers.trainings import Trainings
 from tests.workflow.test_runs import digests
 
 PAGE = 4096
 BALLAST = "ballast"
-PHASE = json.dumps({"max_steps": 2, "learning_rate": 1e-3, "batch_size": 8})
-LANGUAGE = json.dumps({"precision": "fp32", "block": 16})
+PHASE = {"max_steps": 2, "learning_rate": 1e-3, "batch_size": 8}
+LANGUAGE = {"precision": "fp32", "block": 16}
 CORPUS = json.dumps({"files": [{"path": "text"}], "min_lines": 10, "valid": 0.2})
 COSTS = {
     "methods": {"lt-sft": "LT-SFT"},
@@ -74,22 +74,15 @@ def made(tmp_path_factory: pytest.TempPathFactory, pico_bert: Path) -> Path:
     return folder
 
 
-def trained(made: Path, out: Path, *options: Any) -> list[Any]:
-    data = ["--train", made / "train.txt", "--valid", made / "valid.txt"]
-    return ["train", "--settings", LANGUAGE, "--phase", PHASE, "--base", made / "base.json", *data, "--seed", 0,
-            "--out", out, *options]  # fmt: skip
+def trained(made: Path, out: Path, type: str = "dense", sizes: Any = None, *options: Any) -> list[Any]:
+    data = ["--base", made / "base.json", "--train", made / "train.txt", "--valid", made / "valid.txt"]
+    return ["train", "--spec", spec(type, phase=PHASE, sizes=sizes, **LANGUAGE), *data, "--out", out, *options]
 
 
 def trained_task(made: Path, out: Path) -> list[Any]:
-    data = ["--train", made / "train.csv", "--valid", made / "valid.csv", "--labels", json.dumps(pico.LABELS)]
-    settings = json.dumps({"precision": "fp32", "max_length": 16})
-    return ["train", "--settings", settings, "--phase", PHASE, "--base", made / "base.json", *data, "--seed", 0,
-            "--out", out]  # fmt: skip
-
-
-def beside(made: Path, stage: str, shape: Any, out: Path) -> list[Any]:
-    """A training of adapters or LoRA."""
-    return [stage, "--shape", json.dumps(shape), *trained(made, out)[1:]]
+    data = ["--base", made / "base.json", "--train", made / "train.csv", "--valid", made / "valid.csv"]
+    settings = {"precision": "fp32", "max_length": 16}
+    return ["train", "--spec", spec(labels=pico.LABELS, phase=PHASE, **settings), *data, "--out", out]
 
 
 def masked(made: Path, out: Path, *selection: Any) -> list[Any]:
@@ -111,12 +104,12 @@ COMMANDS: dict[str, Callable[[Path, Path], list[Any]]] = {
     ],
     "base": pretrained,
     "train": lambda made, out: trained(made, out / "delta"),
-    "gradients": lambda made, out: trained(made, out / "sums", "--gradients"),
-    "adapter": lambda made, out: beside(made, "adapter", {}, out / "adapter"),
-    "lora": lambda made, out: beside(made, "lora", {"rank": 2}, out / "lora"),
+    "gradients": lambda made, out: trained(made, out / "sums", "gradients"),
+    "adapter": lambda made, out: trained(made, out / "adapter", "adapter"),
+    "lora": lambda made, out: trained(made, out / "lora", "lora", {"rank": 2}),
     "mask": lambda made, out: masked(made, out, "mask", made / "delta", "--selection", '{"rank": {"variance": 0.9}}'),
     "random-mask": lambda made, out: masked(made, out, "random-mask", made / "delta"),
-    "sparse": lambda made, out: trained(made, out / "sft", "--mask", made / "mask"),
+    "sparse": lambda made, out: trained(made, out / "sft", "sft", None, "--mask", made / "mask"),
     "task": lambda made, out: trained_task(made, out / "task"),
     "prune": lambda made, out: ["prune", made / "delta", "--mask", made / "mask", "--out", out / "pruned"],
     "compose": lambda made, out: [
@@ -183,7 +176,7 @@ def test_each_stage(made: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.
 def test_every_stage_is_here() -> None:
     """Those that only read, or write where a test of their own looks, aside."""
     verbs = {str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback}
-    elsewhere = {"fetch", "convert", "plan", "clean-deltas", "schema"}
+    elsewhere = {"fetch", "convert", "plan", "status", "clean-deltas", "schema"}
     assert verbs - {COMMANDS[stage](Path(), Path())[0] for stage in COMMANDS} == elsewhere
 
 

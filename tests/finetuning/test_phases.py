@@ -292,10 +292,10 @@ def test_a_checkpoint_of_other_settings_is_not_used(trainings: Vectors, monkeypa
 
 @pytest.mark.parametrize(
     ("processes", "said"),
-    [(1, "was saved with OMP_NUM_THREADS=1, not 2, so training begins anew"), (2, "continues from step 2 of 3")],
+    [(1, "was saved with OMP_NUM_THREADS=1, not 2; retraining"), (2, "Resuming from step 2/3")],
 )
 def test_with_other_threads_only_another_number_of_processes_goes_on(
-    trainings: Vectors, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], processes: int, said: str
+    trainings: Vectors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, processes: int, said: str
 ) -> None:
     """As many would end with other values; more share the threads of one (see also tests/test_processes.py)."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
@@ -309,8 +309,9 @@ def test_with_other_threads_only_another_number_of_processes_goes_on(
     checkpoints.save(checkpoint, saved[0], saved[1] | {"processes": processes})
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)  # for the tests to come
-    trainings.vector("task", "one")
-    assert [line for line in capsys.readouterr().err.splitlines() if line.endswith(said)]
+    with caplog.at_level("INFO", "deftx"):
+        trainings.vector("task", "one")
+    assert [message for message in caplog.messages if message.endswith(said)]
     assert not list(trainings.folder.glob(".one*"))
 
 

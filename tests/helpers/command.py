@@ -1,5 +1,6 @@
 """The command line as a user meets it, but in this process: importing torch anew takes seconds."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,14 @@ def invoke(*arguments: Any) -> Result:
     try:
         return CliRunner().invoke(app, [str(a) for a in arguments])
     finally:
-        while gpus._held:
-            gpus._held.pop().close()
+        gpus.release()
+
+
+def spec(type: str = "dense", labels: Any = None, phase: Any = None, sizes: Any = None, **settings: Any) -> str:
+    """The spec of a training as JSON: of a task where there are labels, of a language otherwise."""
+    role = {"language": settings} if labels is None else {"task": settings, "labels": list(labels)}
+    content = {"type": type, "phase": phase or {"max_steps": 1, "learning_rate": 1e-3}, "seed": 0}
+    return json.dumps(content | role | ({"sizes": sizes} if sizes else {}))
 
 
 def files(folder: Path) -> list[str]:

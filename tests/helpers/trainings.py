@@ -1,5 +1,6 @@
 """Trainings of all kinds: what moves, times what is learned, of one base model on the same small data."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,11 @@ class Trainings:
         job = self.job(role, out, **changes)
         if kind == "sft":
             assert mask is not None
-            return sparse.train(job, mask)
+            return sparse.train(replace(job, mask=mask))
         if kind == "adapter":
-            return adapter_training.train(job, ADAPTER[role])
+            return adapter_training.train(replace(job, sizes=ADAPTER[role].model_dump()))
         if kind == "lora":
-            return lora_training.train(job, LORA[role])
+            return lora_training.train(replace(job, sizes=LORA[role].model_dump()))
         return {"delta": full, "gradient": gradients}[kind].train(job)
 
     def contents(self, name: str) -> tuple[bytes, bytes]:

@@ -41,7 +41,7 @@ def test_undo_restores_every_bit(terms: list[tuple[vector_files.Vector, float]],
     with pytest.MonkeyPatch.context() as patch:
         for name, length in zip(("CHUNK", "PART", "BLOCK"), lengths, strict=True):
             patch.setattr(addition, name, length)
-        undos = [addition.apply(state, vector, weight) for vector, weight in terms]
+        undos = [addition.add_reversibly(state, vector, weight) for vector, weight in terms]
     for vector, weight in terms:
         for name, dense in vectors.as_dense(vector).items():
             plain[name] += weight * torch.from_numpy(dense.astype(np.float32))
@@ -79,7 +79,7 @@ def test_rows_of_a_delta_are_undone_too(tmp_path: Path) -> None:
     vector_files.save(vectors.dense(zero_rows=(0, 3, 29)), tmp_path / "v")
     vector, state = vector_files.load(tmp_path / "v"), random_state(0)
     before = bits(state)
-    undo = addition.apply(state, vector, 0.3)
+    undo = addition.add_reversibly(state, vector, 0.3)
     for name, dense in vectors.as_dense(vector).items():
         expected = random_state(0)[name] + 0.3 * torch.from_numpy(dense.astype(np.float32))
         assert torch.equal(state[name], expected)

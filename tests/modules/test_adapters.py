@@ -22,7 +22,7 @@ from deftx.modules import adapters
 from deftx.modules import vectors as vector_files
 from deftx.modules.adapters import Adapter, Bottleneck, Coupling, Shape
 from tests.helpers import pico, vectors
-from tests.helpers.command import refused, run
+from tests.helpers.command import refused, run, spec
 from tests.helpers.trainings import Trainings
 
 Array = NDArray[Any]
@@ -349,14 +349,12 @@ def test_mistakes_at_the_command_line(tmp_path: Path, pico_bert: Path) -> None:
     assert "does not exist" in composed(tmp_path / "none")
     assert "several adapters of a language" in composed(task, one, one)
     rows = pico.rows(tmp_path / "rows.csv")
-    trained = [
-        "adapter", "--settings", "{}", "--shape", "{}", "--phase", '{"max_steps": 1, "learning_rate": 1e-3}',
-        "--base", pico_bert, "--train", rows, "--valid", rows, "--seed", 0, "--out", out,
-    ]  # fmt: skip
-    of_task = [*trained, "--labels", '["bad", "good"]', "--start"]
+    data = ["--base", pico_bert, "--train", rows, "--valid", rows, "--out", out]
+    trained = ["train", "--spec", spec("adapter"), *data]
+    of_task = ["train", "--spec", spec("adapter", ["bad", "good"]), *data, "--start"]
     assert "is the adapter of a task; give --start that of the source language" in refused(*of_task, task)
     assert "was made for another base model" in refused(*of_task, other)
     assert "is a sft, where an adapter is needed" in refused(*of_task, tmp_path / "sft")
     assert "a language adapter starts from the base model" in refused(*trained, "--start", one)
-    assert "settings: reduction" in refused(*trained, "--shape", '{"reduction": 0}')
+    assert "sizes: reduction" in refused("train", "--spec", spec("adapter", sizes={"reduction": 0}), *data)
     assert not out.exists() and not (tmp_path / "sum").exists()

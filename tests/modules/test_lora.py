@@ -22,7 +22,7 @@ from deftx.models import base_model
 from deftx.modules import lora
 from deftx.modules import vectors as vector_files
 from tests.helpers import pico, vectors
-from tests.helpers.command import refused, run
+from tests.helpers.command import refused, run, spec
 from tests.helpers.trainings import LORA, Trainings
 
 FAST = {"learning_rate": 1e-2}
@@ -334,15 +334,15 @@ def test_mistakes_at_the_command_line(tmp_path: Path, pico_bert: Path) -> None:
     assert "several vectors carry a head" in composed(task, task)
     assert "has the weight nan" in composed(f"{one}:nan")
     rows = pico.rows(tmp_path / "rows.csv")
-    trained = [
-        "lora", "--settings", "{}", "--shape", "{}", "--phase", '{"max_steps": 1, "learning_rate": 1e-3}',
-        "--base", pico_bert, "--train", rows, "--valid", rows, "--seed", 0, "--out", out,
-    ]  # fmt: skip
-    of_task = [*trained, "--labels", '["bad", "good"]', "--start"]
+    data = ["--base", pico_bert, "--train", rows, "--valid", rows, "--out", out]
+    trained = ["train", "--spec", spec("lora"), *data]
+    of_task = ["train", "--spec", spec("lora", ["bad", "good"]), *data, "--start"]
     assert "is the LoRA of a task; give --start that of the source language" in refused(*of_task, task)
     assert "was made for another base model" in refused(*of_task, other)
     assert "is a sft, where LoRA is needed" in refused(*of_task, tmp_path / "sft")
     assert "a language's LoRA starts from the base model" in refused(*trained, "--start", one)
-    assert "settings: rank" in refused(*trained, "--shape", '{"rank": 0}')
-    assert "is called q_proj; name modules" in refused(*trained, "--shape", '{"targets": ["q_proj"]}')
+    assert "sizes: rank" in refused("train", "--spec", spec("lora", sizes={"rank": 0}), *data)
+    assert "is called q_proj; name modules" in refused(
+        "train", "--spec", spec("lora", sizes={"targets": ["q_proj"]}), *data
+    )
     assert not out.exists() and not (tmp_path / "sum").exists()

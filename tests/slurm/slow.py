@@ -17,7 +17,7 @@ if "train" in sys.argv:
         """A step, after a pause."""
         if Path("slow").exists():
             time.sleep(SECONDS)
-        print(f"at step {run.step}", file=sys.stderr, flush=True)
+        print(f"begins step {run.step}", file=sys.stderr, flush=True)
         return advance(run)
 
     loop._Run.advance = slowly  # type: ignore[method-assign]

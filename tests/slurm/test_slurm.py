@@ -113,11 +113,11 @@ def end_of(process: "subprocess.Popen[str]") -> str:
 
 def test_a_training_that_meets_its_time_limit_goes_on_in_the_next_attempt(runs: dict[str, Run]) -> None:
     there, process = runs["limited"]
-    wait(lambda: "stopped by SIGTERM after step" in log_of(there), process)
+    wait(lambda: "Stopped by SIGTERM at step" in log_of(there), process)
     (there.folder / "slow").unlink()
     output = end_of(process)
     assert "which is saved" in output and "Trying to restart job" in output
-    assert "continues from step" in log_of(there)
+    assert "Resuming from step" in log_of(there)
     assert delta(there) == delta(replace(there, folder=there.folder.with_name("here")))
 
 
@@ -147,9 +147,9 @@ def test_a_cluster_gives_the_bytes_of_a_local_run(local: Project, runs: dict[str
 def test_nothing_but_unsaved_steps_is_lost(local: Project, tmp_path: Path, slurm: Path) -> None:
     here, there = long_training(local, tmp_path)
     first = there.started(*WANTED, *PROFILE, *STATUS_EVERY, "3")
-    wait(lambda: "at step 3" in log_of(there), first)
+    wait(lambda: "begins step 3" in log_of(there), first)
     scancel(running())  # by the user, or the cluster's administrator
-    wait(lambda: "continues from step" in log_of(there), first)
+    wait(lambda: "Resuming from step" in log_of(there), first)
     cluster.stop_controller(slurm)
     time.sleep(3)
     at = steps_done(there)
@@ -162,7 +162,7 @@ def test_nothing_but_unsaved_steps_is_lost(local: Project, tmp_path: Path, slurm
     (there.folder / "slow").unlink()
     there.run("--unlock")
     there.run(*WANTED, *PROFILE, *STATUS_EVERY, "8")
-    assert f"continues from step {done + 1} of" in log_of(there)
+    assert f"Resuming from step {done + 1}/" in log_of(there)
     assert delta(there) == delta(here)
 
 
@@ -208,12 +208,12 @@ def log_of(project: Project) -> str:
 
 
 def steps_done(project: Project) -> int:
-    return log_of(project).count("at step")
+    return log_of(project).count("begins step")
 
 
 def last_step(project: Project) -> int:
     """The step that was done last, counted from 0."""
-    return int(re.findall(r"at step (\d+)", log_of(project))[-1])
+    return int(re.findall(r"begins step (\d+)", log_of(project))[-1])
 
 
 def delta(project: Project) -> bytes:

@@ -30,10 +30,11 @@ from deftx.masks.select import build
 from deftx.models import base_model
 from deftx.modules import adapters, lora, vectors
 from deftx.tasks.objective import Batch
-from deftx.training import loop
+from deftx.training import loop, progress
 from deftx.training.launch import _ended, launch
 from deftx.training.trainable import masked_entries, parameters_of
 from tests.helpers import REPOSITORY, pico, trainings
+from tests.helpers.command import spec
 
 PHASE = {"max_steps": 4, "batch_size": 7}
 LONGER = {"max_steps": 60, "batch_size": 16, "learning_rate": 3e-3, "l1": 0.0}
@@ -275,7 +276,7 @@ def test_sigterm_to_one_process_stops_all_of_them(
     still = without_dropout(pico_xlmr, tmp_path)
     stopped = job(still, tmp_path, "stopped", "delta", "task")
     errors = together([stopped], terminated=1)
-    assert all("StoppedError: stopped by SIGTERM after step 2 of 4, which is saved" in error for error in errors)
+    assert all("StoppedError: Stopped by SIGTERM at step 2/4; checkpoint saved" in error for error in errors)
     assert not (tmp_path / "stopped").exists()
     [checkpoint] = tmp_path.glob(".stopped.*.checkpoint")
     shutil.copy(checkpoint, tmp_path / checkpoint.name.replace("stopped", "alone"))
@@ -292,11 +293,11 @@ def test_sigterm_to_one_process_stops_all_of_them(
 def command(pico_xlmr: Path, tmp_path: Path) -> list[str]:
     """`deftx train` in two processes, for longer than anybody waits."""
     data = trainings.Trainings(pico_xlmr, tmp_path)
-    settings = '{"block": 16, "precision": "fp32"}'
-    phase = '{"max_steps": 100000, "batch_size": 7, "learning_rate": 0.0001}'
-    options = {"settings": settings, "phase": phase, "base": pico_xlmr, "train": data.texts[0], "valid": data.texts[1]}
+    phase = {"max_steps": 100000, "batch_size": 7, "learning_rate": 0.0001}
+    told = spec(phase=phase, block=16, precision="fp32")
+    options = {"spec": told, "base": pico_xlmr, "train": data.texts[0], "valid": data.texts[1]}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [*("deftx", "train"), *words, *("--seed", "0", "--out", str(tmp_path / "delta"), "--processes", "2")]
+    return [*("deftx", "train"), *words, *("--out", str(tmp_path / "delta"), "--processes", "2")]
 
 
 def children(pid: int) -> list[int]:
@@ -318,7 +319,7 @@ def trains(pid: int) -> bool:
             signal.SIGTERM,
             True,
             75,
-            r"error: stopped by SIGTERM after step \d+ of 100000, which is saved; run it again\n",
+            r"error: Stopped by SIGTERM at step \d+/100000; checkpoint saved\. Rerun to resume\.\n",
         ),
         (
             signal.SIGKILL,
@@ -331,7 +332,9 @@ def trains(pid: int) -> bool:
 def test_one_message_says_why_all_ended(
     command: list[str], tmp_path: Path, number: int, to_all: bool, status: int, message: str
 ) -> None:
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as launcher:
+    file = tmp_path / "seed0.progress.json"
+    environment = os.environ | {"DEFTX_PROGRESS": str(file)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as launcher:
         while not (len(pids := children(launcher.pid)) == 2 and all(map(trains, pids))):
             assert launcher.poll() is None, launcher.communicate()[1]
             time.sleep(0.1)
@@ -340,6 +343,8 @@ def test_one_message_says_why_all_ended(
     assert launcher.returncode == status and re.fullmatch(message, said), said
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert not (tmp_path / "delta").exists() and len(list(tmp_path.glob(".delta.*.checkpoint"))) == int(to_all)
+    last = progress.read(file)
+    assert last is not None and last.pid == pids[0] and (last.state == "stopped") is to_all
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ def test_micro_batches_add_up_to_the_batch(size: int) -> None:
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
-def test_sigterm_saves_and_asks_to_be_run_again(tmp_path: Path, checkpointed: bool) -> None:
+def test_sigterm_saves_and_asks_to_be_rerun(tmp_path: Path, checkpointed: bool) -> None:
     class Terminated(Toy):
         def loss(self, model: nn.Module, batch: Batch) -> Tensor:
             if self.steps == 4:
@@ -184,9 +184,10 @@ def test_sigterm_saves_and_asks_to_be_run_again(tmp_path: Path, checkpointed: bo
 
     before = signal.getsignal(signal.SIGTERM)
     checkpoint = tmp_path / "checkpoint" if checkpointed else None
-    with pytest.raises(
-        StoppedError, match=f"after step 5 of 10, which is {'saved' if checkpointed else 'lost'}"
-    ) as stop:
+    message = (
+        f"Stopped by SIGTERM at step 5/10; {'checkpoint saved. Rerun to resume' if checkpointed else 'no checkpoint'}"
+    )
+    with pytest.raises(StoppedError, match=message) as stop:
         fit(Terminated(), phase(), checkpoint=checkpoint)
     assert stop.value.status == 75
     assert signal.getsignal(signal.SIGTERM) is before

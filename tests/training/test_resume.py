@@ -63,7 +63,7 @@ def test_killed_twice_and_terminated_once(tmp_path: Path, pico_xlmr: Path) -> No
         with safe_open(checkpoint, framework="numpy") as held:
             base = [name for name in held.keys() if name.startswith("exp_avg.base.")]  # noqa: SIM118
             assert sum(held.get_tensor(name).size for name in base) == 400, "masked entries only"
-    assert "stopped by SIGTERM after step 5 of 6, which is saved" in done.stderr
+    assert "Stopped by SIGTERM at step 5/6; checkpoint saved. Rerun to resume." in done.stderr
     train(pico_xlmr, tmp_path, "killed", tmp_path / "mask")
     assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
     assert not list(tmp_path.glob(".killed*"))

@@ -43,7 +43,7 @@ def test_what_it_costs_is_said_before_it_is_done(results: Path) -> None:
     assert refusal.exit_code == 0 and files(results) == sorted([*DELTAS, *KEPT])
     said, _, question = refusal.stdout.rpartition("\n")[0].partition("Remove them?")
     assert "results/pico/deltas: 2 deltas, 1.2 MB" in said
-    costs = ("3.00 h  2 full fine-tunings", "1.50 h  1 summed gradients of tasks", "0.00 h  1 masks")
+    costs = ("3.00 h  2 full fine-tunings", "1.50 h  1 accumulated gradients of tasks", "0.00 h  1 masks")
     assert "".join(f"      {cost}\n" for cost in costs) in said
     assert "removed" not in question
 

@@ -84,5 +84,9 @@ def test_code_of_the_adapters_edited(project: Project) -> None:
 
 
 def test_a_new_type_of_module_reruns_nothing(project: Project) -> None:
-    project.edit("deftx/modules/registry.py", "CODE = {", 'CODE = {"toy": "deftx.modules.toy", ')
+    project.edit(
+        "deftx/modules/registry.py",
+        "_ENTRIES = (\n",
+        '_ENTRIES = (\n    ModuleType("toy", "-", "toys", "toy", "toy", "deftx.modules.toy", "deftx.masks.prune"),\n',
+    )
     assert project.planned() == set()

@@ -83,7 +83,7 @@ def test_a_killed_run_ends_with_the_same_bytes(finished: Project, commands: Path
     warm.run("--unlock")  # Snakemake asks for it after a kill
     warm.run()
     log = (warm.results / "logs/full/language/nolo/seed0.log").read_text()
-    assert "continues from step 1 of 3" in log
+    assert "Resuming from step 1/3" in log
     assert digests(warm) == digests(finished)
     assert warm.planned() == set()
 

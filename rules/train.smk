@@ -1,0 +1,235 @@
+# Trainings: whatever moves (deftx.finetuning), and whatever is learned. The rule for languages and the one for tasks are
+# written once, for full fine-tuning; the others are the same with another type of module.
+
+
+def step_of(type, role):
+    """The modules of a type, of languages or of tasks."""
+    return Step(kinds.module_pattern(type, role))
+
+
+STEPS = {(type, role): step_of(type, role) for type in MODULE_TYPES for role in ("language", "task")}
+
+
+def code_of_type(type) -> str:
+    """The code that makes modules of a type, and what its entry in the registry says."""
+    return code_of_entry(MODULE_TYPES[type], MODULE_TYPES[type].make)
+
+
+def options_of(type):
+    """Mask and start of a training, where it has them, and processes that share it."""
+
+    def options(wildcards, input, resources) -> Place:
+        files = [f"--{name} {quote(input.get(name))}" for name in ("mask", "start") if name in input.keys()]
+        shared = [f"--processes {resources.gpu}"] if MODULE_TYPES[type].several and resources.gpu else []
+        return Place(" ".join([*shared, *files]))
+
+    return options
+
+
+rule full_language:
+    input:
+        unpack(STEPS["dense", "language"].needs),
+    output:
+        module=STEPS["dense", "language"].file,
+        record=STEPS["dense", "language"].record,
+    log:
+        STEPS["dense", "language"].log,
+    benchmark:
+        STEPS["dense", "language"].benchmark
+    cache: SHARES_LANGUAGES
+    # A training that a time limit ends has saved its state and goes on from there.
+    retries: RETRIES
+    conda:
+        "../envs/deftx.yaml"
+    threads: TRAIN_THREADS
+    resources:
+        mem_mb=train_mb,
+        gpu=GPU,
+        runtime="12h",
+    params:
+        spec=STEPS["dense", "language"].spec,
+        options=options_of("dense"),
+        origin=made_on,
+        code=code_of_type("dense"),
+    message:
+        "{wildcards.lang}: full fine-tuning on its text, seed {wildcards.seed}"
+    shell:
+        "deftx train --spec {params.spec:q} --base {input.base} --train {input.train} --valid {input.valid} {params.options}"
+        " --out {output.module} 2> {log}"
+
+
+rule full_task:
+    input:
+        unpack(STEPS["dense", "task"].needs),
+    output:
+        module=STEPS["dense", "task"].file,
+        record=STEPS["dense", "task"].record,
+    log:
+        STEPS["dense", "task"].log,
+    benchmark:
+        STEPS["dense", "task"].benchmark
+    retries: RETRIES
+    conda:
+        "../envs/deftx.yaml"
+    threads: TRAIN_THREADS
+    resources:
+        mem_mb=train_mb,
+        gpu=GPU,
+        runtime="12h",
+    params:
+        spec=STEPS["dense", "task"].spec,
+        options=options_of("dense"),
+        code=code_of_type("dense"),
+    message:
+        "{wildcards.task}: full fine-tuning from {wildcards.start}, seed {wildcards.seed}"
+    shell:
+        "deftx train --spec {params.spec:q} --base {input.base} --train {input.train} --valid {input.valid} {params.options}"
+        " --out {output.module} 2> {log}"
+
+
+use rule full_language as sparse_language with:
+    input:
+        unpack(STEPS["sft", "language"].needs),
+    output:
+        module=STEPS["sft", "language"].file,
+        record=STEPS["sft", "language"].record,
+    log:
+        STEPS["sft", "language"].log,
+    benchmark:
+        STEPS["sft", "language"].benchmark
+    params:
+        spec=STEPS["sft", "language"].spec,
+        options=options_of("sft"),
+        origin=made_on,
+        code=code_of_type("sft"),
+    message:
+        "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
+
+
+use rule full_task as sparse_task with:
+    input:
+        unpack(STEPS["sft", "task"].needs),
+    output:
+        module=STEPS["sft", "task"].file,
+        record=STEPS["sft", "task"].record,
+    log:
+        STEPS["sft", "task"].log,
+    benchmark:
+        STEPS["sft", "task"].benchmark
+    params:
+        spec=STEPS["sft", "task"].spec,
+        options=options_of("sft"),
+        code=code_of_type("sft"),
+    message:
+        "{wildcards.task} from {wildcards.start}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
+
+
+use rule full_language as gradients_language with:
+    input:
+        unpack(STEPS["gradients", "language"].needs),
+    output:
+        module=STEPS["gradients", "language"].file,
+        record=STEPS["gradients", "language"].record,
+    log:
+        STEPS["gradients", "language"].log,
+    benchmark:
+        STEPS["gradients", "language"].benchmark
+    cache: False
+    params:
+        spec=STEPS["gradients", "language"].spec,
+        options=options_of("gradients"),
+        code=code_of_type("gradients"),
+    message:
+        "{wildcards.lang}: gradients on its text, seed {wildcards.seed}"
+
+
+use rule full_task as gradients_task with:
+    input:
+        unpack(STEPS["gradients", "task"].needs),
+    output:
+        module=STEPS["gradients", "task"].file,
+        record=STEPS["gradients", "task"].record,
+    log:
+        STEPS["gradients", "task"].log,
+    benchmark:
+        STEPS["gradients", "task"].benchmark
+    params:
+        spec=STEPS["gradients", "task"].spec,
+        options=options_of("gradients"),
+        code=code_of_type("gradients"),
+    message:
+        "{wildcards.task}: gradients at {wildcards.start}, seed {wildcards.seed}"
+
+
+use rule full_language as adapter_language with:
+    input:
+        unpack(STEPS["adapter", "language"].needs),
+    output:
+        module=STEPS["adapter", "language"].file,
+        record=STEPS["adapter", "language"].record,
+    log:
+        STEPS["adapter", "language"].log,
+    benchmark:
+        STEPS["adapter", "language"].benchmark
+    cache: False
+    params:
+        spec=STEPS["adapter", "language"].spec,
+        options=options_of("adapter"),
+        code=code_of_type("adapter"),
+    message:
+        "{wildcards.lang}: language adapter, seed {wildcards.seed}"
+
+
+use rule full_task as adapter_task with:
+    input:
+        unpack(STEPS["adapter", "task"].needs),
+    output:
+        module=STEPS["adapter", "task"].file,
+        record=STEPS["adapter", "task"].record,
+    log:
+        STEPS["adapter", "task"].log,
+    benchmark:
+        STEPS["adapter", "task"].benchmark
+    params:
+        spec=STEPS["adapter", "task"].spec,
+        options=options_of("adapter"),
+        code=code_of_type("adapter"),
+    message:
+        "{wildcards.task} from {wildcards.start}: task adapter, seed {wildcards.seed}"
+
+
+use rule full_language as lora_language with:
+    input:
+        unpack(STEPS["lora", "language"].needs),
+    output:
+        module=STEPS["lora", "language"].file,
+        record=STEPS["lora", "language"].record,
+    log:
+        STEPS["lora", "language"].log,
+    benchmark:
+        STEPS["lora", "language"].benchmark
+    cache: False
+    params:
+        spec=STEPS["lora", "language"].spec,
+        options=options_of("lora"),
+        code=code_of_type("lora"),
+    message:
+        "{wildcards.lang}: LoRA of the language, seed {wildcards.seed}"
+
+
+use rule full_task as lora_task with:
+    input:
+        unpack(STEPS["lora", "task"].needs),
+    output:
+        module=STEPS["lora", "task"].file,
+        record=STEPS["lora", "task"].record,
+    log:
+        STEPS["lora", "task"].log,
+    benchmark:
+        STEPS["lora", "task"].benchmark
+    params:
+        spec=STEPS["lora", "task"].spec,
+        options=options_of("lora"),
+        code=code_of_type("lora"),
+    message:
+        "{wildcards.task} from {wildcards.start}: LoRA of the task, seed {wildcards.seed}"
