@@ -4,7 +4,7 @@
 # make report     report.zip and report.html of stored results; CONFIG=… as above
 # make test       every test
 # make test-slurm the workflow on a SLURM of one node, which it installs (Debian, as root)
-# make bench      speed and memory of the engine against plain references (docs/performance.md)
+# make bench      speed and memory of the engine against plain references (docs/reference/performance.md)
 # make lint       ruff, snakefmt, snakemake --lint, mypy, generated files
 # make clean-deltas   remove the largest results, after saying what that costs; CONFIG=… for another experiment
 # make clean      remove results and caches (not .venv)

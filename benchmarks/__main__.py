@@ -3,7 +3,8 @@
     make bench            XLM-R base shapes, about half an hour on two cores
     python -m benchmarks --scale pico --out /tmp/bench.json
 
-Prints a Markdown table (ours, reference, ratio, limit) and writes the rows as JSON. docs/performance.md explains them.
+Prints a Markdown table (ours, reference, ratio, limit) and writes the rows as JSON. docs/reference/performance.md
+explains them.
 """
 
 import argparse

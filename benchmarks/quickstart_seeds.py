@@ -1,10 +1,10 @@
-"""The quickstart over several seeds: does a language vector help, beyond one lucky world?
+"""The quickstart over several seeds: does a language vector help, beyond one lucky family of languages?
 
     python benchmarks/quickstart_seeds.py 12 13 14 15 16
 
 Each seed makes another family of languages, another base model, and other trainings: a whole quickstart under
-results/quickstart-seed{n}, which goes on where it stopped. Prints macro-F1 by method and target, and the mean gain of
-every method over the task vector alone with its 95 % t-interval over the seeds, as Markdown, and the signature of all.
+results/quickstart-seed{n}, which resumes if it was stopped. Prints as Markdown: macro-F1 by method and target, the mean
+gain of every method over the task vector alone with its 95 % t-interval over the seeds, and the signature of all.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parent.parent
 
 
 def run(seed: int) -> pd.DataFrame:
-    """Run one seed's experiment; returns its scores."""
+    """Run the experiment of one seed and return its scores."""
     experiment = yaml.safe_load((PROJECT / "config/quickstart.yaml").read_text())
     experiment["name"] = f"quickstart-seed{seed}"
     experiment["testbed"]["seed"] = seed
@@ -38,7 +38,7 @@ def run(seed: int) -> pd.DataFrame:
 
 
 def report(scores: pd.DataFrame) -> str:
-    """The tables as Markdown."""
+    """Return the tables as Markdown."""
     names = list(dict.fromkeys(scores["name"]))
     titles = list(dict.fromkeys(scores["title"]))
     means = scores.pivot_table(index="title", columns="name", values="score")

@@ -66,6 +66,7 @@ class Selection(Denoising):
 
     select: Annotated[str, Field(json_schema_extra={"registry": "mask scores"})] = "full-fine-tuning"
     """What is ranked: the delta of a full fine-tuning, or the sum of gradients over `recipe.*.gradients`, which needs
-    far less memory (docs/performance.md compares them). `random` ranks nothing: the entries are drawn, as a control."""
+    far less memory (docs/reference/performance.md compares them). `random` ranks nothing: the entries are drawn, as a
+    control."""
     k: Budgets
     """Sizes of the masks."""

@@ -1,9 +1,9 @@
 """The container of a vector: a safetensors file that notices every change of its content.
 
 Its one metadata entry is a JSON text that states the SHA-256 of every tensor and ends with a checksum of all before
-it, so the header vouches for itself and each tensor can be checked where it is read (docs/format.md). The safetensors
-library writes it. It is read by plain reads at the offsets the header states: pages of a mapped file would count as
-memory of the process, and hashing while reading touches every byte once.
+it, so the header vouches for itself and each tensor can be checked where it is read (docs/reference/format.md). The
+safetensors library writes it. It is read by plain reads at the offsets the header states: pages of a mapped file would
+count as memory of the process, and hashing while reading touches every byte once.
 """
 
 import hashlib

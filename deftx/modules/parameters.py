@@ -1,7 +1,7 @@
 """Files of modules that are no vectors (adapters, LoRA): parameters by name, a task's head, and where they come from.
 
-A file holds tensors `KIND.NAME` and `head.NAME`, all float32, in the container of vectors (docs/format.md). Which names
-and shapes there must be follows from the sizes its metadata state.
+A file holds tensors `KIND.NAME` and `head.NAME`, all float32, in the container of vectors (docs/reference/format.md).
+Which names and shapes there must be follows from the sizes its metadata state.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Sparse fine-tunings (SFTs), masks and deltas as files: what they hold, and its checks (docs/format.md).
+"""Sparse fine-tunings (SFTs), masks and deltas as files: what they hold, and its checks (docs/reference/format.md).
 
 A file holds, under prefixes, what a training or a selection left:
 

@@ -345,7 +345,7 @@ def parse(below: str) -> Artifact:
     stem = path.with_suffix("").name
     seed = stem.removeprefix("seed")
     match folder, rest:
-        case ("base.json" | "base"), []:
+        case (("base.json" | "base"), []):
             return Base()
         case "report.html", []:
             return Page()

@@ -32,17 +32,17 @@ ROWS = {
     "nyu-mll/multi_nli": {"train": 392_702, "valid": 9_815},
 }
 """Rows of datasets as published, before any are dropped; for those not yet loaded."""
-MEASURED = "measured on two cores of an AMD EPYC, 2026-11 (docs/performance.md)"
+MEASURED = "measured on two cores of an AMD EPYC, 2026-11 (docs/reference/performance.md)"
 """Where and when the seconds below were."""
 START_SECONDS = 8.0
-"""Start of a process with torch and a model of 40 million parameters, measured (docs/performance.md)."""
+"""Start of a process with torch and a model of 40 million parameters, measured (docs/reference/performance.md)."""
 COMPOSING_SECONDS = 0.6
-"""Reading and comparing two vectors of such a model, without torch, measured (docs/performance.md); dense modules take
-longer."""
+"""Reading and comparing two vectors of such a model, without torch, measured (docs/reference/performance.md);
+dense modules take longer."""
 CHOOSING, DENOISING = 1.65, 12.6
-"""Seconds to choose, and to denoise, XLM-R base's entries on two cores (docs/performance.md)."""
+"""Seconds to choose, and to denoise, XLM-R base's entries on two cores (docs/reference/performance.md)."""
 ENTRY_BYTES, POSITION_BYTES = 5.01, 1.01
-"""Bytes of an entry of a stored vector with its position, and of a position alone (docs/performance.md)."""
+"""Bytes of an entry of a stored vector with its position, and of a position alone (docs/reference/performance.md)."""
 TEXT_LENGTH = 0.5
 """Tokens of a task's text, over the most that are let in: an assumption."""
 
@@ -283,8 +283,8 @@ MACHINES = {
         7.0e10,
         math.inf,
         0.0,
-        "measured: operations of all trainings of docs/nusax-cpu.md, seeds 1 and 2, over processor time, 2026-11; "
-        "evaluation: AmericasNLI's test set on one core, 2026-11 (docs/performance.md)",
+        "measured: operations of all trainings of docs/results/nusax-cpu.md, seeds 1 and 2, over processor time, "
+        "2026-11; evaluation: AmericasNLI's test set on one core, 2026-11 (docs/reference/performance.md)",
     ),
 }
 

@@ -214,8 +214,8 @@ def test_a_vector_of_another_kind_is_refused() -> None:
 
 
 def reader() -> Callable[[Path], Any]:
-    """The reader that docs/format.md shows."""
-    page = (REPOSITORY / "docs" / "format.md").read_text()
+    """The reader that docs/reference/format.md shows."""
+    page = (REPOSITORY / "docs" / "reference" / "format.md").read_text()
     (shown,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len([line for line in shown.splitlines() if line]) <= 40
     assert set(re.findall(r"^import (\w+)", shown, re.MULTILINE)) <= {"hashlib", "json", "math", "numpy"}
@@ -276,7 +276,7 @@ def test_the_reader_of_the_documents_refuses_what_was_changed(tmp_path: Path) ->
 
 
 def test_every_key_and_tensor_is_in_the_documents() -> None:
-    page = (REPOSITORY / "docs" / "format.md").read_text()
+    page = (REPOSITORY / "docs" / "reference" / "format.md").read_text()
     for key in (*vector_files.Metadata.model_fields, "tensors", "checksum"):
         assert f"`{key}`" in page, key
     for prefix in vector_files.PREFIXES:
