@@ -51,8 +51,8 @@ rule evaluate:
     input:
         unpack(PREDICTIONS.needs),
     output:
-        predictions=PREDICTIONS.file,
-        record=PREDICTIONS.record,
+        # Where they come from lies beside them, undeclared: results of earlier versions have no such file, and are accepted.
+        PREDICTIONS.file,
     log:
         PREDICTIONS.log,
     benchmark:
@@ -71,13 +71,12 @@ rule evaluate:
         "{wildcards.method}: predict {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
     shell:
         "deftx predict {input.recipe} --base {input.base} --dataset {input.dataset} --max-length {params.max_length}"
-        " --predictions {output.predictions} 2> {log}"
+        " --predictions {output} 2> {log}"
 
 
 rule score:
     input:
-        predictions=expand(PREDICTIONS.file, seed=EXPERIMENT.seeds.task, allow_missing=True),
-        records=expand(PREDICTIONS.record, seed=EXPERIMENT.seeds.task, allow_missing=True),
+        expand(PREDICTIONS.file, seed=EXPERIMENT.seeds.task, allow_missing=True),
     output:
         expand(SCORES.file, seed=EXPERIMENT.seeds.task, allow_missing=True),
     log:
@@ -95,7 +94,7 @@ rule score:
     params:
         metric=lambda wildcards: EXPERIMENT.tasks[wildcards.task].metric,
         seeds=[f"seed{seed}" for seed in EXPERIMENT.seeds.task],
-        predictions=lambda wildcards, input: Place(str(Path(input.predictions[0]).parent)),
+        predictions=lambda wildcards, input: Place(str(Path(input[0]).parent)),
         scores=lambda wildcards, output: Place(str(Path(output[0]).parent)),
         code=code_of("deftx.evaluation.score"),
     message:

@@ -30,11 +30,13 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, f'{body}{seal}{hashlib.sha256(body.encode()).hexdigest()}"\n}}\n')
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, result: Path | None = None) -> dict[str, Any]:
     """Content of a result that `write_json` has written, checked, without its seal.
 
     What an earlier version or a person wrote has no seal, and is read as it is.
 
+    Args:
+        result: what to ask the workflow for, where it is another file.
     Raises:
         ResultError: missing, no JSON object, or changed since it was written; with the way out.
     """
@@ -42,16 +44,16 @@ def read_json(path: Path) -> dict[str, Any]:
         text = path.read_bytes().decode()
         content = json.loads(text)
     except FileNotFoundError:
-        raise ResultError(f"{path} does not exist. {remade(path)}") from None
+        raise ResultError(f"{path} does not exist. {remade(result or path)}") from None
     except (ValueError, RecursionError):
-        raise ResultError(damaged(path, "it is no JSON text")) from None
+        raise ResultError(damaged(path, "it is no JSON text", result)) from None
     if not isinstance(content, dict):
-        raise ResultError(damaged(path, "it is no JSON object"))
+        raise ResultError(damaged(path, "it is no JSON object", result))
     if "checksum" in content or SEALED.search(text):
         seal = SEAL if len(content) > 1 else SEAL.removeprefix(",")
         body, _, tail = text.rpartition(seal)
         if tail != hashlib.sha256(body.encode()).hexdigest() + '"\n}\n':
-            raise ResultError(damaged(path, "it does not match its checksum"))
+            raise ResultError(damaged(path, "it does not match its checksum", result))
         del content["checksum"]
     return content
 

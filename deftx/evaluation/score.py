@@ -79,7 +79,7 @@ def load(path: Path) -> Predictions:
         ResultError: one of the two files is missing or damaged, or they are not predictions.
     """
     beside = path.with_suffix(".json")
-    provenance = read_json(beside)
+    provenance = read_json(beside, path)
     if missing := [key for key in REQUIRED if key not in provenance]:
         raise ResultError(
             f"{beside} does not describe predictions (it has no {missing[0]!r}). Name a file that deftx predict wrote"

@@ -322,14 +322,29 @@ class Page(Artifact):
         return self.stage
 
 
-STAGES = (
-    *(kind.stage for kind in (RawFile, Corpus, Dataset, Base)),
-    *(MODULE_TYPES[name].stage for name in ("dense", "gradients")),
-    Mask.stage,
-    *(entry.stage for entry in MODULE_TYPES.values() if entry.name not in ("dense", "gradients")),
-    *(kind.stage for kind in (Composed, Predictions, Scores, Overlap, Table, Figure, Page)),
-)
-"""Folders of logs and benchmarks, in the order in which jobs run."""
+STAGES = {
+    "fetch": "raw file",
+    "corpus": "corpus",
+    "dataset": "dataset",
+    "base": "base model",
+    "full": "full fine-tuning",
+    "gradients": "accumulated gradients",
+    "mask": "mask",
+    "sparse": "sparse fine-tuning",
+    "prune": "pruned delta",
+    "adapter": "adapter",
+    "lora": "LoRA",
+    "compose": "compose",
+    "evaluate": "evaluate",
+    "score": "score",
+    "overlap": "overlap",
+    "tables": "tables",
+    "costs": "costs",
+    "figures": "figures",
+    "sweeps": "sweeps",
+    "report": "report",
+}
+"""Titles of stages by the folder of their logs and benchmarks, in the order in which jobs run."""
 CELLS = {"composed": Composed, "predictions": Predictions, "scores": Scores}
 """Kinds that belong to a cell of the tables, by folder."""
 

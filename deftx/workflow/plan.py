@@ -76,7 +76,7 @@ def plan(experiment: Experiment, results: Iterable[tuple[str, str]], mirror: Pat
     for rule, file in results:
         artifact = graph.parse(file)
         jobs.setdefault((rule, artifact.place), artifact)
-    ordered = sorted(jobs, key=lambda job: STAGES.index(job[1].partition("/")[0]))
+    ordered = sorted(jobs, key=lambda job: list(STAGES).index(job[1].partition("/")[0]))
     counts = Counter([*(rule for rule, _ in ordered), *(["all"] if jobs else [])])
     shape = shape_of(experiment.base, experiment.testbed, Path(graph.at(Base().path)))
     made = Plan(experiment.name, {**counts, "total": sum(counts.values())}, model=_named_model(graph), shape=shape)

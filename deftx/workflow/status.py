@@ -4,6 +4,7 @@ It is read from files alone (results, benchmark files, progress files), so it is
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -11,41 +12,54 @@ from pathlib import Path
 from typing import Any
 
 from deftx.experiment.config import Experiment
+from deftx.modules.registry import MODULE_TYPES
 from deftx.training import progress
 from deftx.training.progress import Snapshot, about, title_of
+from deftx.workflow.artifacts import (
+    STAGES,
+    Artifact,
+    Base,
+    Composed,
+    Corpus,
+    Dataset,
+    Figure,
+    Mask,
+    Overlap,
+    Page,
+    Predictions,
+    RawFile,
+    Role,
+    Scores,
+    Table,
+    mask_pattern,
+    module_pattern,
+    pattern,
+)
 
 SILENT_SECONDS = 120.0
 """A training that has not written for longer may be gone."""
 WIDTH = 20
 """Characters of a bar."""
-RESULTS = {
-    "fetch": ("raw file", "raw/*/*"),
-    "corpus": ("corpus", "corpora/*/train.txt.gz"),
-    "dataset": ("dataset", "datasets/*/*/*.csv"),
-    "base": (progress.TITLES["base"], "base.json"),
-    "full/language": (progress.TITLES["full"], "deltas/language/**/*.safetensors"),
-    "full/task": (progress.TITLES["full"], "deltas/task/**/*.safetensors"),
-    "gradients/language": (progress.TITLES["gradients"], "gradients/language/**/*.safetensors"),
-    "gradients/task": (progress.TITLES["gradients"], "gradients/task/**/*.safetensors"),
-    "mask/language": ("mask", "masks/language/**/*.safetensors"),
-    "mask/task": ("mask", "masks/task/**/*.safetensors"),
-    "sparse/language": (progress.TITLES["sparse"], "sfts/language/**/*.safetensors"),
-    "sparse/task": (progress.TITLES["sparse"], "sfts/task/**/*.safetensors"),
-    "prune/language": ("prune", "pruned/language/**/*.safetensors"),
-    "prune/task": ("prune", "pruned/task/**/*.safetensors"),
-    "adapter/language": (progress.TITLES["adapter"], "adapters/language/**/*.safetensors"),
-    "adapter/task": (progress.TITLES["adapter"], "adapters/task/**/*.safetensors"),
-    "lora/language": (progress.TITLES["lora"], "loras/language/**/*.safetensors"),
-    "lora/task": (progress.TITLES["lora"], "loras/task/**/*.safetensors"),
-    "compose": ("compose", "composed/**/*.json"),
-    "evaluate": ("evaluate", "scores/**/*.json"),
-    "overlap": ("overlap", "tables/overlap-*.csv"),
-    "tables": ("tables", "tables/scores.csv"),
-    "costs": ("costs", "tables/costs.csv"),
-    "figures": ("figures", "figures/scores.svg"),
-    "sweeps": ("sweeps", "figures/sweeps.svg"),
-    "report": ("report", "report.html"),
-}
+
+
+def _results() -> dict[str, tuple[str, str]]:
+    """Title of each stage, and a pattern of the result of each of its jobs."""
+    kinds = {kind.stage: [pattern(kind)] for kind in (RawFile, Corpus, Dataset, Base, Composed, Predictions, Scores)}
+    roles: tuple[Role, ...] = ("language", "task")
+    found: dict[str, list[Artifact]] = {stage: list(made) for stage, made in kinds.items()}
+    found |= {f"{Mask.stage}/{role}": [mask_pattern(role)] for role in roles}
+    for entry in MODULE_TYPES.values():
+        found |= {f"{entry.stage}/{role}": [module_pattern(entry.name, role)] for role in roles}
+    found |= {"overlap": [pattern(Overlap)], "tables": [Table("scores")], "costs": [Table("costs")]}
+    found |= {"figures": [Figure("scores")], "sweeps": [Figure("sweeps")], "report": [Page()]}
+    order = list(STAGES)
+    ordered = sorted(found.items(), key=lambda item: order.index(item[0].partition("/")[0]))
+    return {
+        folder: (STAGES[folder.partition("/")[0]], re.sub(r"\{\w+\}", "*", made.path)) for folder, (made,) in ordered
+    }
+
+
+RESULTS = _results()
 """Stages in the order they run, by the folder of their logs and benchmarks: title, and one result of each job."""
 OF_REPORT = ("overlap", "tables", "costs", "figures", "sweeps", "report")
 """Stages whose files lie in the report's folder; others may be shared with another experiment."""

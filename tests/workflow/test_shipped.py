@@ -17,17 +17,12 @@ NOWHERE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:
 """Whoever tries the network fails."""
 PLANNED = """
 import sys
-from pathlib import Path
-from deftx.workflow import plan
 from deftx.cli.app import app
 
-run, outputs = plan.dry_run, []
-plan.dry_run = lambda configs: outputs.append(run(configs)) or outputs[0]
 app(["plan", *sys.argv[1:]], standalone_mode=False)
-Path("dry-run.txt").write_text(outputs[0])
 print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 """
-"""`deftx plan`, leaving Snakemake's output in a file and the names of the modules it has imported on stderr."""
+"""`deftx plan`, leaving the names of the modules it has imported on stderr."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +35,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def planned(shipped: Project) -> "subprocess.CompletedProcess[str]":
-    """`deftx plan` of the paper; its dry run lies in dry-run.txt."""
+    """`deftx plan` of the paper."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     own = {"PATH": path, "PYTHONPATH": os.pathsep.join([str(shipped.folder), *sys.path])}
     return subprocess.run(
@@ -50,6 +45,12 @@ def planned(shipped: Project) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
     )
+
+
+@pytest.fixture(scope="module")
+def dry_run(shipped: Project) -> list[str]:
+    """Lines of the paper's dry run, with every command."""
+    return shipped.run("-n", "-p", "--configfile", "config/paper.yaml", **NOWHERE).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -62,11 +63,10 @@ def test_its_relatives_are_planned_too(shipped: Project, configs: list[str]) -> 
     assert int(counts["total"]) > 1600 and counts["tables"] == "1"
 
 
-def test_the_plan_of_the_paper(shipped: Project, planned: "subprocess.CompletedProcess[str]") -> None:
+def test_the_plan_of_the_paper(dry_run: list[str], planned: "subprocess.CompletedProcess[str]") -> None:
     """Its jobs are those of the dry run; every training has the settings of its task; nothing heavy is imported."""
     assert planned.returncode == 0, planned.stderr
-    lines = (shipped.folder / "dry-run.txt").read_text().splitlines()
-    stats = [line.split() for line in lines[lines.index("Job stats:") + 3 :]]
+    stats = [line.split() for line in dry_run[dry_run.index("Job stats:") + 3 :]]
     counts = {rule: int(count) for rule, count in stats[: stats.index([])]}
     for rule, count in counts.items():
         expected = f"# paper: {count:,} jobs to run" if rule == "total" else f"{count:>7,}  {rule}"
@@ -78,7 +78,8 @@ def test_the_plan_of_the_paper(shipped: Project, planned: "subprocess.CompletedP
     assert f"{counts['total']:,} jobs, " in readme and f"{disk} of disk, {hours} hours on one A100" in readme
     assert not set(planned.stderr.split()) & {"torch", "transformers", "datasets", "huggingface_hub", "pandas"}
 
-    commands = [line for line in lines if line.startswith("Shell command: deftx train")]
+    trainings = [line for line in dry_run if line.startswith("Shell command: deftx train")]
+    commands = [line for line in trainings if '"type": "dense"' in line or '"type": "sft"' in line]
     of_task = {name: [c for c in commands if f"/{name}/" in c.split("--out")[1]] for name in ("sentiment", "nli")}
     # From the base and three source vectors each: a full fine-tuning and a sparse one, with three seeds; and a full one
     # on top of the dense delta of each scored language.
@@ -88,7 +89,7 @@ def test_the_plan_of_the_paper(shipped: Project, planned: "subprocess.CompletedP
     # Per language and seed: a full fine-tuning, and a sparse one for each selection.
     assert len(commands) - 96 == 17 * 3 * (1 + 3)
     # LoRA of every scored language, and of each task from the base.
-    of_lora = [line for line in lines if line.startswith("Shell command: deftx lora")]
+    of_lora = [line for line in trainings if '"type": "lora"' in line]
     assert len(of_lora) == 3 * (6 + 10) + 3 * 2
     assert not [line for line in of_lora if "--start " in line]
 
@@ -96,22 +97,19 @@ def test_the_plan_of_the_paper(shipped: Project, planned: "subprocess.CompletedP
 def test_half_of_americasnli(shipped: Project) -> None:
     names = ("americasnli-cpu.yaml", "overlays/americasnli-cpu-first.yaml")
     output = shipped.run("-n", "-p", "--configfile", *(f"config/{name}" for name in names), **NOWHERE)
-    scored = {line.split("scores/")[1].split("/")[2] for line in output.splitlines() if "deftx evaluate" in line}
+    scored = {line.split("predictions/")[1].split("/")[2] for line in output.splitlines() if "deftx predict" in line}
     assert scored == {"aym", "bzd", "cni", "gn", "hch"}
 
 
-def test_what_is_fetched_is_told_apart(shipped: Project, planned: "subprocess.CompletedProcess[str]") -> None:
+def test_what_is_fetched_is_told_apart(dry_run: list[str]) -> None:
     """By repository and path: names of files repeat."""
-    lines = (shipped.folder / "dry-run.txt").read_text().splitlines()
-    fetched = [line.partition(": fetch ")[2] for line in lines if ": fetch " in line]
+    fetched = [line.partition(": fetch ")[2] for line in dry_run if ": fetch " in line]
     assert "IndoNLP/nusax/datasets/sentiment/madurese/valid.csv" in fetched
     assert "wikimedia/wikipedia/20231101.mad/train-00000-of-00001.parquet" in fetched
     assert len(set(fetched)) == len(fetched) > 40
 
 
-def test_the_nearest_trimming_trains_no_language_anew(
-    shipped: Project, planned: "subprocess.CompletedProcess[str]"
-) -> None:
+def test_the_nearest_trimming_trains_no_language_anew(shipped: Project, dry_run: list[str]) -> None:
     """Its commands about languages are the paper's, word for word; its task is another, and the only one."""
     names = ("paper.yaml", "overlays/paper-nearest.yaml")
     output = shipped.run("-n", "-p", "--configfile", *(f"config/{name}" for name in names), **NOWHERE)
@@ -122,4 +120,4 @@ def test_the_nearest_trimming_trains_no_language_anew(
     of_languages = made - of_tasks
     # Per language and seed: full, LoRA, adapter, and for each selection a mask and a sparse fine-tuning.
     assert len(of_languages) == 6 * 3 * (3 + 3 * 2)
-    assert of_languages <= set((shipped.folder / "dry-run.txt").read_text().splitlines())
+    assert of_languages <= set(dry_run)

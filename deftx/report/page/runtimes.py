@@ -9,27 +9,9 @@ from statistics import median
 from typing import NamedTuple
 
 from deftx.workflow import benchmarks
+from deftx.workflow.artifacts import STAGES
 
-TITLES = {
-    "fetch": "raw file",
-    "corpus": "corpus",
-    "dataset": "dataset",
-    "base": "base model",
-    "full": "full fine-tuning",
-    "gradients": "summed gradients",
-    "mask": "mask",
-    "sparse": "sparse fine-tuning",
-    "prune": "prune",
-    "adapter": "adapter",
-    "lora": "LoRA",
-    "compose": "compose",
-    "evaluate": "evaluate",
-    "overlap": "overlap",
-    "tables": "tables",
-    "costs": "costs",
-    "figures": "figures",
-    "sweeps": "sweeps",
-}
+TITLES = {stage: title for stage, title in STAGES.items() if stage != "report"}
 """Stages by the folder of their benchmarks, in the order they run. The report itself is none: it would change what it
 shows."""
 
