@@ -26,12 +26,11 @@ def compose(
     ] = None,
 ) -> None:
     """Write the recipe of a composed model: base plus weighted vectors."""
-    from deftx.config.methods import Conflicts
     from deftx.merging import recipe as recipes
     from deftx.models import base_model
 
     terms = [_weighted(v) for v in vectors]
-    recipes.compose(terms, base_model.read(base), out, write, parsed(Conflicts, conflicts), note, head)
+    recipes.compose(terms, base_model.read(base), out, write, conflicts, note, head)
 
 
 def _weighted(vector: str) -> tuple[Path, float]:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from deftx.config.common import Name, Strict
 
-Conflicts = Literal["sum", "ties", "drop-overlap"]
+Conflicts = Annotated[str, Field(json_schema_extra={"registry": "merging rules"})]
 """What happens to entries that several vectors of a sum move (`deftx.merging.conflicts`)."""
 
 

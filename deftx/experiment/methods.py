@@ -6,6 +6,7 @@ from typing import Any
 from deftx.config.methods import LanguageTerm, Method, Weights
 from deftx.experiment.config import Experiment
 from deftx.masks.registry import MASK_SCORES
+from deftx.merging.registry import MERGING_RULES
 from deftx.modules.registry import MODULE_TYPES, ModuleType, names
 
 
@@ -79,6 +80,8 @@ def problems(method: Method, experiment: Experiment) -> Iterator[str]:
     weighted = method.weights != Weights() or any(term.weight != 1 for term in terms)
     if not task.merges and weighted:
         yield f"a method of type `{task.name}` stacks its modules and does not add them: leave out `weights`"
+    if method.conflicts not in MERGING_RULES:
+        yield f"conflicts: there is no rule {method.conflicts!r}; rules are {', '.join(MERGING_RULES)}"
     yield from _of_start(method, types)
     for entry in types:
         if entry.block and getattr(experiment.recipe, entry.block) is None:

@@ -17,13 +17,14 @@ Numpy only.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from math import prod
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deftx.config.methods import Conflicts
+from deftx.merging.registry import MERGING_RULES
 from deftx.modules import vectors
 
 CHUNK = 1 << 18  # entries of a parameter whose values in all vectors are laid side by side
@@ -33,7 +34,14 @@ Survivors = NDArray[np.bool_]
 Term = tuple[vectors.Vector, float]
 
 
-def resolve(terms: Sequence[Term], rule: Conflicts) -> list[Term]:
+class Rule(Protocol):
+    """The code of a merging rule."""
+
+    def survivors(self, values: Values) -> Survivors:
+        """Return which values (vectors x elements, at elements that several move) survive."""
+
+
+def resolve(terms: Sequence[Term], rule: str) -> list[Term]:
     """The terms of a sum, each without the entries it loses by the rule.
 
     An entry survives in a sparse vector bit for bit or is no longer one of its entries; in a dense delta it becomes
@@ -41,11 +49,11 @@ def resolve(terms: Sequence[Term], rule: Conflicts) -> list[Term]:
 
     Args:
         terms: vectors of one base with their weights.
-        rule: `sum`, `ties` or `drop-overlap`.
+        rule: the name of a merging rule (`deftx.merging.registry`).
     """
-    if rule == "sum":
+    if not MERGING_RULES[rule].code:
         return list(terms)
-    survivors = RULES[rule]
+    survivors = cast(Rule, import_module(MERGING_RULES[rule].code)).survivors
     kept: list[dict[str, Survivors]] = [{} for _ in terms]
     for name in dict.fromkeys(name for vector, _ in terms for name in (*vector.positions, *vector.dense)):
         moving = [n for n, (vector, _) in enumerate(terms) if name in vector.positions or name in vector.dense]
@@ -54,24 +62,6 @@ def resolve(terms: Sequence[Term], rule: Conflicts) -> list[Term]:
             for n, some in zip(moving, found, strict=True):
                 kept[n][name] = some
     return [(_without(vector, some), weight) for (vector, weight), some in zip(terms, kept, strict=True)]
-
-
-def of_elected_sign(values: Values) -> Survivors:
-    """Which values (vectors x entries, at entries several move) have the sign of their sum over the vectors.
-
-    The sum is that of the values in ascending order, in float64: it is the same for any order of the vectors.
-    """
-    elected = np.sign(np.sort(values, axis=0).astype(np.float64).sum(axis=0))
-    survivors: Survivors = (np.sign(values) == elected) & (values != 0)
-    return survivors
-
-
-def none(values: Values) -> Survivors:
-    """No value (vectors x entries, at entries several move)."""
-    return np.zeros(values.shape, bool)
-
-
-RULES: Mapping[str, Callable[[Values], Survivors]] = {"ties": of_elected_sign, "drop-overlap": none}
 
 
 def _survivors(terms: Sequence[Term], name: str, rule: Callable[[Values], Survivors]) -> list[Survivors]:

@@ -10,15 +10,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from deftx.config.methods import Conflicts
-from deftx.core.errors import VectorError
+from deftx.core.errors import ConfigError, VectorError
 from deftx.core.integrity import read_json, remade, sha256_of, write_json
 from deftx.merging import arithmetic, conflicts
 from deftx.merging.overlap import overlap
+from deftx.merging.registry import MERGING_RULES
 from deftx.models import base_model
 from deftx.models.base_model import Description
 from deftx.modules import loading, vectors
@@ -39,7 +39,7 @@ class Recipe:
 
     base: str
     terms: tuple[Term, ...]
-    conflicts: Conflicts = "sum"
+    conflicts: str = "sum"
     note: str | None = None
     """What a reader must know of it, such as that a vector is missing."""
     head: int | None = None
@@ -51,7 +51,7 @@ def compose(
     description: Description,
     out: Path,
     write: Path | None = None,
-    rule: Conflicts = "sum",
+    rule: str = "sum",
     note: str | None = None,
     head: int | None = None,
 ) -> Recipe:
@@ -64,9 +64,12 @@ def compose(
         write: where the sum of vectors itself is stored too, as an SFT (`arithmetic.sum_of`).
         head: index of the term that brings the head, needed where several carry one.
     Raises:
+        ConfigError: there is no such rule.
         VectorError: a module is damaged or made for another base, several carry a head and none is chosen, the chosen
             one has none, a weight is no number, or a sum is to be written of what cannot be added.
     """
+    if rule not in MERGING_RULES:
+        raise ConfigError(f"there is no rule for conflicts {rule!r}; rules are {', '.join(MERGING_RULES)}")
     modules = []
     for path, weight in terms:
         if not math.isfinite(weight):
@@ -112,7 +115,7 @@ def read(path: Path) -> Recipe:
             Term(Path(os.path.normpath(path.parent / t["path"])), t["weight"], t["sha256"]) for t in content["terms"]
         )
         rule = content.get("conflicts", "sum")
-        if rule not in get_args(Conflicts):
+        if rule not in MERGING_RULES:
             raise ValueError(f"it resolves conflicts by {rule!r}, which this version does not know")
         head = content.get("head")
         if head is not None and head not in range(len(terms)):

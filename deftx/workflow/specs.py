@@ -8,6 +8,7 @@ from typing import Any
 
 from deftx.config.modules import LanguageRecipe, TaskRecipe
 from deftx.experiment.methods import recipe_of, types_of
+from deftx.merging.registry import MERGING_RULES
 from deftx.workflow.artifacts import Artifact, Corpus, Dataset, Mask, Module
 from deftx.workflow.graph import Artifacts
 
@@ -69,8 +70,10 @@ def labels_of_dataset(graph: Artifacts, name: str) -> list[str]:
 
 
 def code_behind(graph: Artifacts, method: str) -> list[str]:
-    """Return the modules of the package behind the types of module that a method adds, for a hash of code."""
-    return sorted({entry.code for entry in types_of(graph.experiment.methods[method])})
+    """Return the modules of the package behind what a method adds and how, for a hash of code."""
+    settings = graph.experiment.methods[method]
+    rule = MERGING_RULES[settings.conflicts].code
+    return sorted({entry.code for entry in types_of(settings)} | ({rule} if rule else set()))
 
 
 def composition_of(graph: Artifacts, method: str, task: str, lang: str) -> dict[str, str]:

@@ -185,7 +185,7 @@ MISTAKES = [
         {"selection": "lt-sft", "start_selection": "lt-sft", "source_adaptation": False},
         "which this method does not use",
     ),
-    ("methods/lt-sft/conflicts", "elect", r"methods\.lt-sft\.conflicts"),
+    ("methods/lt-sft/conflicts", "elect", r"methods\.lt-sft: conflicts: there is no rule .elect.; rules are sum"),
     ("selections/mlm", {"k": {"language": 1, "task": 1}}, r"selections\.mlm: .*full fine-tuning of ind would both be"),
     ("selections/lora", {"k": {"language": 1, "task": 1}}, r"selections\.lora: .*LoRA of ind would both be called"),
     ("languages/lora-ind", {}, r"languages\.lora-ind: .*LoRA of ind would both be called lora-ind .*rename"),

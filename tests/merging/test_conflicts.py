@@ -3,21 +3,21 @@
 import math
 from fractions import Fraction
 from itertools import permutations
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deftx.config.methods import Conflicts
 from deftx.merging import arithmetic, conflicts
 from deftx.merging.conflicts import Term, resolve
+from deftx.merging.registry import MERGING_RULES
 from deftx.modules import vectors as vector_files
 from tests.helpers import vectors
 
 WEIGHTS = st.sampled_from([1.0, 0.5, -1.0, 0.0, 0.3])
-RULES = st.sampled_from(get_args(Conflicts))
+RULES = st.sampled_from(sorted(MERGING_RULES))
 
 
 def any_vector() -> st.SearchStrategy[vector_files.Vector]:
@@ -47,13 +47,13 @@ def moves(terms: list[Term]) -> list[np.ndarray[Any, Any]]:
 
 
 @given(any_terms(), RULES)
-def test_every_entry_is_what_the_rule_says(terms: list[Term], rule: Conflicts) -> None:
+def test_every_entry_is_what_the_rule_says(terms: list[Term], rule: str) -> None:
     expected = [surviving(entry, rule) for entry in np.stack(moves(terms), axis=1).tolist()]
     assert np.stack(moves(resolve(terms, rule)), axis=1).tolist() == expected
 
 
 @given(any_terms(), RULES)
-def test_the_order_of_the_vectors_does_not_matter(terms: list[Term], rule: Conflicts) -> None:
+def test_the_order_of_the_vectors_does_not_matter(terms: list[Term], rule: str) -> None:
     found = resolve(terms, rule)
     for order in permutations(range(len(terms))):
         again = resolve([terms[n] for n in order], rule)
@@ -61,12 +61,12 @@ def test_the_order_of_the_vectors_does_not_matter(terms: list[Term], rule: Confl
 
 
 @given(any_vector(), WEIGHTS, RULES)
-def test_a_vector_alone_has_no_conflicts(vector: vector_files.Vector, weight: float, rule: Conflicts) -> None:
+def test_a_vector_alone_has_no_conflicts(vector: vector_files.Vector, weight: float, rule: str) -> None:
     assert vectors.same(resolve([(vector, weight)], rule)[0][0], vector)
 
 
 @given(any_terms(), RULES)
-def test_chunks_change_nothing(terms: list[Term], rule: Conflicts) -> None:
+def test_chunks_change_nothing(terms: list[Term], rule: str) -> None:
     whole = resolve(terms, rule)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conflicts, "CHUNK", 7)
@@ -97,7 +97,7 @@ def test_a_hand_computed_example() -> None:
     """Three vectors, five entries; the elected signs are +, -, none, +, +."""
     values = np.array([[1, 2, 1, 0, 3], [2, -3, -1, 0, 0], [-1, 0, 0, 4, -1]], np.float32)
     elected = [[True, False, False, False, True], [True, True, False, False, False], [False, False, False, True, False]]
-    assert conflicts.of_elected_sign(values).tolist() == elected
+    assert ties.survivors(values).tolist() == elected
 
 
 def test_resolved_vectors_are_added_as_any_others() -> None:

@@ -3,7 +3,6 @@
 import itertools
 import json
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deftx.config.methods import Conflicts
 from deftx.core.errors import DeftxError, VectorError
 from deftx.merging import arithmetic, conflicts, overlap
 from deftx.merging import recipe as recipes
+from deftx.merging.registry import MERGING_RULES
 from deftx.models.base_model import Description
 from deftx.modules import addition
 from deftx.modules import vectors as vector_files
@@ -114,8 +113,8 @@ def test_recipe_roundtrip(tmp_path: Path) -> None:
     assert not Path(content["terms"][0]["path"]).is_absolute()
 
 
-@pytest.mark.parametrize("rule", get_args(Conflicts))
-def test_conflicts_are_resolved_whenever_the_model_is_built(tmp_path: Path, rule: Conflicts) -> None:
+@pytest.mark.parametrize("rule", sorted(MERGING_RULES))
+def test_conflicts_are_resolved_whenever_the_model_is_built(tmp_path: Path, rule: str) -> None:
     task, language = vectors.sparse(1, head=True, labels=["a", "b"]), vectors.dense(2)
     terms = [(saved(tmp_path / "task", task), 1.0), (saved(tmp_path / "language", language), -0.5)]
     out = tmp_path / "recipe.json"

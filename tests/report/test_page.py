@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from deftx.core.files import write_text
 from deftx.core.hashing import PACKAGE
 from deftx.core.integrity import write_json
+from deftx.modules.registry import MODULE_TYPES
 from deftx.report.page import build as build_page
 from deftx.report.page import runtimes, score_findings, vector_findings
 from deftx.report.page.sections import SUBJECTS
 from deftx.report.tables.storage import read_rows
+from deftx.workflow import artifacts
 from tests.helpers import REPOSITORY, browser, results
 from tests.helpers.browser import Browser
 from tests.helpers.command import refused, run
@@ -180,8 +182,10 @@ def test_stages_are_summed_each_file_once(tmp_path: Path) -> None:
 
 
 def test_every_benchmark_belongs_to_a_stage() -> None:
-    rules = (REPOSITORY / "rules").glob("*.smk")
-    named = {name for rule in rules for name in re.findall(r"/benchmarks/(\w+)[/.]", rule.read_text())}
+    kinds = (artifacts.RawFile, artifacts.Corpus, artifacts.Dataset, artifacts.Base, artifacts.Mask, artifacts.Composed)
+    scored = (artifacts.Predictions, artifacts.Scores, artifacts.Overlap)
+    of_report = set(re.findall(r'benchmark_of\("(\w+)"\)', (REPOSITORY / "rules/report.smk").read_text()))
+    named = {kind.stage for kind in (*kinds, *scored)} | {entry.stage for entry in MODULE_TYPES.values()} | of_report
     assert named == set(runtimes.TITLES) | {"report"}
 
 
