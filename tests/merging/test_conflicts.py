@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deftx.merging import arithmetic, conflicts
+from deftx.merging import arithmetic, conflicts, ties
 from deftx.merging.conflicts import Term, resolve
 from deftx.merging.registry import MERGING_RULES
 from deftx.modules import vectors as vector_files
