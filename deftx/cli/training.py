@@ -1,15 +1,20 @@
 """The verb that trains: full, sparse, adapters, LoRA, accumulated gradients."""
 
+import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deftx.cli.messages import configure_messages, reporting
 from deftx.cli.options import Base, Out, Processes, Train, Valid, parsed
 from deftx.core import gpus
 from deftx.core.errors import ConfigError
 from deftx.training import launch
+
+if TYPE_CHECKING:
+    from deftx.config.modules import TrainingSpec
 
 
 def train(
@@ -32,8 +37,23 @@ def train(
         raise ConfigError(f"modules of type {entry.name} are trained in one process; leave out --processes")
     if processes > 1 and not launch.under_way():
         gpus.take(processes)
-        raise typer.Exit(launch.launch(processes, sys.argv[1:]))
+        level = logging.getLogger("deftx").level
+        paths = (base, train, valid, out, mask, start)
+        raise typer.Exit(launch.launch(processes, _share, level, settings, *paths))
+    _run(settings, base, train, valid, out, mask, start)
+
+
+def _run(settings: "TrainingSpec", *paths: Path | None) -> None:
     from deftx.finetuning import common
 
     gpus.take()
-    common.run(settings, base, train, valid, out, mask, start)
+    common.run(settings, *paths)  # type: ignore[arg-type]
+
+
+def _share(level: int, settings: "TrainingSpec", *paths: Path | None) -> None:
+    """Train as one of several processes, and end this one as a command would end."""
+    configure_messages(level)
+    try:
+        reporting(_run)(settings, *paths)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)

@@ -11,11 +11,11 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from deftx.core.errors import ConfigError
 from deftx.core.provenance import threads
@@ -29,10 +29,10 @@ def under_way() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def launch(count: int, arguments: Sequence[str]) -> int:
-    """Run `deftx` with these arguments in `count` processes, which share this one's threads; returns the exit status.
+def launch(count: int, target: Callable[..., None], *arguments: Any) -> int:
+    """Call a function in `count` processes, which share this one's threads; returns the exit status.
 
-    SIGTERM is passed on to all of them, and none outlives this one.
+    Function and arguments are pickled. SIGTERM is passed on to all of them, and none outlives this one.
 
     Raises:
         ConfigError: there are GPUs, but not so many.
@@ -48,7 +48,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     first = 0
     with TemporaryDirectory() as folder:
         context = start_processes(
-            _work, (count, _free_port(), folder, list(arguments)), count, join=False, start_method="spawn"
+            _work, (count, _free_port(), folder, target, arguments), count, join=False, start_method="spawn"
         )
         with _passing_on(signal.SIGTERM, context.pids()):
             try:
@@ -59,7 +59,9 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         return _ended([process.exitcode for process in context.processes], first, Path(folder))
 
 
-def _work(number: int, count: int, port: int, folder: str, arguments: list[str]) -> None:
+def _work(
+    number: int, count: int, port: int, folder: str, target: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
     """What each process does. What any but the first says goes into a file."""
     from deftx.training.distributed import LostError
 
@@ -69,9 +71,8 @@ def _work(number: int, count: int, port: int, folder: str, arguments: list[str])
     if number:
         with own.open("w") as file:
             os.dup2(file.fileno(), sys.stderr.fileno())
-    sys.argv = ["deftx", *arguments]
     try:
-        import_module("deftx.cli.app").app()  # which imports this module
+        target(*arguments)
     except LostError as error:
         own.write_text(f"error: {error}\n")
         sys.exit(LostError.status)

@@ -1,23 +1,21 @@
 """Messages of progress and warnings: bare lines on standard error, by --quiet and --verbose fewer or more of them."""
 
-import json
 import logging
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import pico
-from tests.helpers.command import invoke
+from tests.helpers.command import invoke, spec
 
 
 @pytest.fixture
 def training(tmp_path: Path, pico_bert: Path) -> list[str]:
     """The arguments of a training of one step."""
     rows = str(pico.rows(tmp_path / "rows.csv"))
-    phase = json.dumps({"max_steps": 1, "learning_rate": 1e-3})
-    given = {"settings": '{"precision": "fp32"}', "phase": phase, "base": pico_bert, "train": rows, "valid": rows}
-    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    return ["train", *words, "--labels", '["bad", "good"]', "--seed", "0", "--out", str(tmp_path / "delta")]
+    words = [word for name in ("train", "valid") for word in (f"--{name}", rows)]
+    told = spec(labels=["bad", "good"], precision="fp32")
+    return ["train", "--spec", told, "--base", str(pico_bert), *words, "--out", str(tmp_path / "delta")]
 
 
 def test_details_are_printed_where_they_are_asked_for(training: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
