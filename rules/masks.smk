@@ -15,6 +15,16 @@ def budget(role):
     return lambda wildcards: specs.budget_of(GRAPH, MASK[role].made(wildcards))
 
 
+def score_of(wildcards) -> str:
+    """What elements are chosen by."""
+    return EXPERIMENT.selections[wildcards.selection].select
+
+
+def code_of_score(wildcards) -> str:
+    """The code that chooses, and what its entry in the registry says."""
+    return code_of_entry(MASK_SCORES[score_of(wildcards)], MASK_SCORES[score_of(wildcards)].code)
+
+
 def drawn_from(role):
     """The delta whose entries may be drawn."""
     return lambda wildcards: MASK[role].needs(wildcards)["ranked"]
@@ -40,11 +50,12 @@ rule mask_language:
     params:
         spec=MASK["language"].spec,
         k=budget("language"),
-        code=code_of("deftx.masks.select"),
+        score=score_of,
+        code=code_of_score,
     message:
         "{wildcards.lang}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
-        "deftx mask {input.ranked} --selection {params.spec:q} --k {params.k}"
+        "deftx mask {input.ranked} --select {params.score} --selection {params.spec:q} --k {params.k}"
         " --out {output.mask} --report {output.report} 2> {log}"
 
 
@@ -61,7 +72,8 @@ use rule mask_language as mask_task with:
     params:
         spec=MASK["task"].spec,
         k=budget("task"),
-        code=code_of("deftx.masks.select"),
+        score=score_of,
+        code=code_of_score,
     message:
         "{wildcards.task} from {wildcards.start}: mask by {wildcards.selection}, seed {wildcards.seed}"
 
@@ -91,7 +103,7 @@ rule random_mask_language:
         runtime=lasting(60),
     params:
         k=budget("language"),
-        code=code_of("deftx.masks.random_control"),
+        code=code_of_score,
     message:
         "{wildcards.lang}: mask at random, seed {wildcards.seed}"
     shell:
@@ -110,7 +122,7 @@ use rule random_mask_language as random_mask_task with:
         MASK["task"].benchmark
     params:
         k=budget("task"),
-        code=code_of("deftx.masks.random_control"),
+        code=code_of_score,
     message:
         "{wildcards.task} from {wildcards.start}: mask at random, seed {wildcards.seed}"
 

@@ -9,32 +9,35 @@ from deftx.cli.options import Out, parsed
 from deftx.core import gpus
 from deftx.core.errors import ConfigError
 
+Delta = Annotated[Path, typer.Argument(help="The delta of a full fine-tuning, or accumulated gradients.")]
+Count = Annotated[str, typer.Option(help="Elements to choose: a number, or with a decimal point a share.")]
+Report = Annotated[Path, typer.Option(help="JSON with elements chosen per parameter, and spectra and ranks.")]
+
 
 def mask(
-    delta: Annotated[Path, typer.Argument(help="The delta of a full fine-tuning, or summed gradients.")],
-    selection: Annotated[str, typer.Option(help="Selection as JSON, or the name of a YAML file.")],
-    k: Annotated[str, typer.Option(help="Entries to choose: a number, or with a decimal point a share.")],
+    delta: Delta,
+    k: Count,
     out: Out,
-    report: Annotated[Path, typer.Option(help="JSON with spectra, ranks and entries chosen per parameter.")],
+    report: Report,
+    selection: Annotated[str, typer.Option(help="How it is denoised, as JSON or the name of a YAML file.")] = "{}",
+    select: Annotated[str, typer.Option(help="What elements are chosen by: the name of a score.")] = "full-fine-tuning",
 ) -> None:
-    """Choose the entries sparse fine-tuning may move."""
+    """Choose the elements sparse fine-tuning may move."""
+    from importlib import import_module
+
     from deftx.config.masks import Denoising
-    from deftx.masks import select
+    from deftx.masks.registry import MASK_SCORES
 
-    gpus.take()
-    select.build(delta, parsed(Denoising, selection), _budget(k), out, report)
+    if select not in MASK_SCORES:
+        raise ConfigError(f"--select {select}: there is no such score; scores are {', '.join(MASK_SCORES)}")
+    if not MASK_SCORES[select].drawn:
+        gpus.take()
+    import_module(MASK_SCORES[select].code).build(delta, parsed(Denoising, selection), _budget(k), out, report)
 
 
-def random_mask(
-    delta: Annotated[Path, typer.Argument(help="The delta whose entries may be drawn.")],
-    k: Annotated[str, typer.Option(help="Entries to draw: a number, or with a decimal point a share.")],
-    out: Out,
-    report: Annotated[Path, typer.Option(help="JSON with entries drawn per parameter.")],
-) -> None:
+def random_mask(delta: Delta, k: Count, out: Out, report: Report) -> None:
     """Draw a mask at random, as a control for what is chosen."""
-    from deftx.masks import random_control
-
-    random_control.build(delta, _budget(k), out, report)
+    mask(delta, k, out, report, select="random")
 
 
 def prune(

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from deftx.config.masks import Denoising
 from deftx.core.integrity import write_json
 from deftx.masks.select import largest
 from deftx.modules import vectors
@@ -41,11 +42,11 @@ class Noise(Mapping[str, Tensor]):
         return len(self.shapes)
 
 
-def build(delta: Path, k: int | float, out: Path, report: Path) -> dict[str, Tensor]:
+def build(delta: Path, selection: Denoising, k: int | float, out: Path, report: Path) -> dict[str, Tensor]:
     """Draw a mask of the entries a delta could have moved; writes the mask, and how many were drawn per parameter.
 
     k is a number of entries (int), or a share of all entries (float, rounded to the nearest entry). The numbers of one
-    parameter are held at a time.
+    parameter are held at a time. Nothing is ranked, so that nothing of `selection` counts.
 
     Raises:
         VectorError: the file is no delta, or is damaged.

@@ -72,7 +72,7 @@ def test_no_entry_left_out_is_larger_than_one_taken(
 
 def test_a_random_mask_takes_the_delta_as_it_is(tmp_path: Path) -> None:
     vector_files.save(vectors.dense(), tmp_path / "delta")
-    random_control.build(tmp_path / "delta", 60, tmp_path / "mask", tmp_path / "report")
+    random_control.build(tmp_path / "delta", Denoising(), 60, tmp_path / "mask", tmp_path / "report")
     run("prune", tmp_path / "delta", "--mask", tmp_path / "mask", "--out", tmp_path / "pruned")
     assert vector_files.load(tmp_path / "pruned").entries == 60
 

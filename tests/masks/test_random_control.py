@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deftx.config.masks import Denoising
 from deftx.core import integrity
 from deftx.masks import random_control
 from deftx.masks.random_control import Noise
@@ -24,7 +25,7 @@ TOTAL = sum(map(prod, vectors.SHAPES.values()))
 def drawn(folder: Path, k: int | float, **metadata: object) -> vector_files.Vector:
     delta = vectors.dense(zero_rows=[1, 2])
     vector_files.save(replace(delta, metadata=delta.metadata.model_copy(update=metadata)), folder / "delta")
-    random_control.build(folder / "delta", k, folder / "mask", folder / "report")
+    random_control.build(folder / "delta", Denoising(), k, folder / "mask", folder / "report")
     return vector_files.load(folder / "mask")
 
 
