@@ -42,6 +42,7 @@ include: "rules/base.smk"
 include: "rules/train.smk"
 include: "rules/masks.smk"
 include: "rules/evaluate.smk"
+include: "rules/captions.smk"
 include: "rules/report.smk"
 
 

@@ -1,7 +1,7 @@
 # The base model: described, and pretrained first where the workflow trains one.
 
 BASE = EXPERIMENT.base
-BASE_STEP = Step(kinds.Base())
+BASE_STEP = Step(GRAPH, kinds.Base())
 
 
 rule base:
@@ -30,7 +30,7 @@ rule base:
         spec=as_json(BASE.model_dump(mode="json")),
         model=local_files.fingerprint_of(BASE),
         origin=base_origin,
-        family=family_option(),
+        family=JOBS.family,
         code=code_of(
             "deftx.models.base_model",
             *(["deftx.finetuning.pretraining", "deftx.data.synthetic"] if BASE.pretrain else []),

@@ -20,26 +20,6 @@ from deftx.models import local_files
 CACHE = workflow.workflow_settings.cache is not None
 
 
-class Origin(dict):
-    """What else a shared result is known by; being written alike whatever it holds, it makes no job run again."""
-
-    def __repr__(self) -> str:
-        return "Origin()"
-
-
-class Place(dict):
-    """Text that says where files lie: it stands in a command or a message, and is nothing a result is known by."""
-
-    def __init__(self, text: str):
-        self.text = text
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return "Place()"
-
-
 def inputs_as_options(wildcards, input) -> Place:
     """Every input as an option of its name."""
     given = ((name, input.get(name)) for name in input.keys())

@@ -1,49 +1,10 @@
 # Raw files, corpora of languages, labelled datasets.
 
 from deftx.config.data import File
-from deftx.data import fetch as fetching
 
-RAW = Step(kinds.pattern(kinds.RawFile))
-CORPUS = Step(kinds.pattern(kinds.Corpus))
-DATASET = Step(kinds.pattern(kinds.Dataset))
-
-if GRAPH.pinned and workflow.is_main_process:  # jobs elsewhere read these rules, too, but fetch nothing
-    told(fetching.check_mirror, Path(os.environ["DEFTX_MIRROR"]) if "DEFTX_MIRROR" in os.environ else None)
-
-
-def raw_of_dataset(wildcards) -> dict:
-    """The raw files that rows of a split come from or are compared with."""
-    return {name: paths for name, paths in DATASET.needs(wildcards).items() if name in ("raw", "sibling")}
-
-
-def family_option() -> str:
-    """The family of artificial languages as an option, or nothing."""
-    return f"--family {quote(as_json(EXPERIMENT.testbed.model_dump(mode='json')))}" if EXPERIMENT.testbed else ""
-
-
-def artificial(wildcards) -> str:
-    """What the corpus of an artificial language is made with."""
-    return family_option() if EXPERIMENT.languages[wildcards.lang].testbed else ""
-
-
-def artificial_rows(wildcards) -> str:
-    """What the rows of an artificial language are made with."""
-    if EXPERIMENT.datasets[wildcards.dataset].layout != "testbed":
-        return ""
-    spoken = EXPERIMENT.languages[wildcards.lang].testbed.model_dump(mode="json")
-    return f"{family_option()} --spoken {quote(as_json(spoken))}"
-
-
-def code_of_corpus(wildcards) -> str:
-    """The code that cleans text, and that of artificial languages where the language is one."""
-    languages = ["deftx.data.synthetic"] if EXPERIMENT.languages[wildcards.lang].testbed else []
-    return code_of("deftx.data.corpora", *languages)
-
-
-def code_of_dataset(wildcards) -> str:
-    """The same of labelled rows."""
-    languages = ["deftx.data.synthetic"] if EXPERIMENT.datasets[wildcards.dataset].layout == "testbed" else []
-    return code_of("deftx.data.datasets", "deftx.data.layouts", *languages)
+RAW = Step(GRAPH, kinds.pattern(kinds.RawFile))
+CORPUS = Step(GRAPH, kinds.pattern(kinds.Corpus))
+DATASET = Step(GRAPH, kinds.pattern(kinds.Dataset))
 
 
 rule fetch:
@@ -94,10 +55,10 @@ rule corpus:
     params:
         inputs=raw_as_options,
         spec=CORPUS.spec,
-        family=artificial,
+        family=JOBS.family_of_text,
         origin=lambda wildcards: raw_origin(raw=CORPUS.needs(wildcards)["raw"]),
         lang="{lang}",
-        code=code_of_corpus,
+        code=JOBS.code_of_text,
     message:
         "{wildcards.lang}: clean the corpus"
     shell:
@@ -124,12 +85,12 @@ rule dataset:
     params:
         inputs=raw_as_options,
         spec=DATASET.spec,
-        origin=lambda wildcards: raw_origin(**raw_of_dataset(wildcards)),
-        labels=lambda wildcards: as_json(specs.labels_of_dataset(GRAPH, wildcards.dataset)),
-        spoken=artificial_rows,
+        origin=lambda wildcards: raw_origin(**JOBS.raw_of_rows(wildcards)),
+        labels=JOBS.labels_of_rows,
+        spoken=JOBS.family_of_rows,
         lang="{lang}",
         split="{split}",
-        code=code_of_dataset,
+        code=JOBS.code_of_rows,
     message:
         "{wildcards.dataset}: {wildcards.split} split in {wildcards.lang}"
     shell:

@@ -1,25 +1,8 @@
 # Composed models, what they predict on test sets, and scores of the predictions.
 
-COMPOSED = Step(kinds.pattern(kinds.Composed))
-PREDICTIONS = Step(kinds.pattern(kinds.Predictions))
-SCORES = Step(kinds.pattern(kinds.Scores))
-
-
-def code_with_modules(stage: str):
-    """The code of a stage that loads modules, and of the types of modules that a method adds."""
-    return lambda wildcards: code_of(stage, *specs.code_behind(GRAPH, wildcards.method))
-
-
-def weighted(wildcards, input) -> list[str]:
-    """The modules with their weights, in the order they are added."""
-    modules = GRAPH.modules_of(COMPOSED.made(wildcards))
-    return [f"{GRAPH.at(module.path)}:{weight}" for module, weight in modules]
-
-
-def composition_options(wildcards) -> str:
-    """What a recipe says beside its modules."""
-    said = specs.composition_of(GRAPH, wildcards.method, wildcards.task, wildcards.lang)
-    return " ".join(f"--{name} {quote(value)}" for name, value in said.items())
+COMPOSED = Step(GRAPH, kinds.pattern(kinds.Composed))
+PREDICTIONS = Step(GRAPH, kinds.pattern(kinds.Predictions))
+SCORES = Step(GRAPH, kinds.pattern(kinds.Scores))
 
 
 rule compose:
@@ -38,9 +21,9 @@ rule compose:
         mem_mb=train_mb,
         runtime=lasting(5),
     params:
-        modules=weighted,
-        options=composition_options,
-        code=code_with_modules("deftx.merging.recipe"),
+        modules=JOBS.weighted,
+        options=JOBS.composition,
+        code=JOBS.code_with_modules("deftx.merging.recipe"),
     message:
         "{wildcards.method}: compose {wildcards.task} with {wildcards.lang}, seed {wildcards.seed}"
     shell:
@@ -65,8 +48,8 @@ rule evaluate:
         gpu=GPU,
         runtime=lasting(15),
     params:
-        max_length=lambda wildcards: EXPERIMENT.task_recipe(wildcards.task).max_length,
-        code=code_with_modules("deftx.evaluation.predict"),
+        max_length=JOBS.max_length,
+        code=JOBS.code_with_modules("deftx.evaluation.predict"),
     message:
         "{wildcards.method}: predict {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
     shell:
@@ -92,10 +75,10 @@ rule score:
         mem_mb=growing(500),
         runtime=growing(5),
     params:
-        metric=lambda wildcards: EXPERIMENT.tasks[wildcards.task].metric,
+        metric=JOBS.metric,
         seeds=[f"seed{seed}" for seed in EXPERIMENT.seeds.task],
-        predictions=lambda wildcards, input: Place(str(Path(input[0]).parent)),
-        scores=lambda wildcards, output: Place(str(Path(output[0]).parent)),
+        predictions=lambda wildcards, input: JOBS.folder(input[0]),
+        scores=lambda wildcards, output: JOBS.folder(output[0]),
         code=code_of("deftx.evaluation.score"),
     message:
         "{wildcards.method}: score {wildcards.task} in {wildcards.lang}"

@@ -4,30 +4,10 @@ import re
 
 from deftx.masks.registry import MASK_SCORES
 
-MASK = {role: Step(kinds.mask_pattern(role)) for role in ("language", "task")}
+MASK = {role: Step(GRAPH, kinds.mask_pattern(role)) for role in ("language", "task")}
 
 # Selections whose masks are drawn at random, as a pattern of their names; where there are none it matches nothing.
 RANDOM = "|".join(re.escape(n) for n, s in EXPERIMENT.selections.items() if MASK_SCORES[s.select].drawn) or "(?!)"
-
-
-def budget(role):
-    """How many entries a mask has."""
-    return lambda wildcards: specs.budget_of(GRAPH, MASK[role].made(wildcards))
-
-
-def score_of(wildcards) -> str:
-    """What elements are chosen by."""
-    return EXPERIMENT.selections[wildcards.selection].select
-
-
-def code_of_score(wildcards) -> str:
-    """The code that chooses, and what its entry in the registry says."""
-    return code_of_entry(MASK_SCORES[score_of(wildcards)], MASK_SCORES[score_of(wildcards)].code)
-
-
-def drawn_from(role):
-    """The delta whose entries may be drawn."""
-    return lambda wildcards: MASK[role].needs(wildcards)["ranked"]
 
 
 rule mask_language:
@@ -49,9 +29,9 @@ rule mask_language:
         runtime=lasting(60),
     params:
         spec=MASK["language"].spec,
-        k=budget("language"),
-        score=score_of,
-        code=code_of_score,
+        k=JOBS.budget(MASK["language"]),
+        score=JOBS.score,
+        code=JOBS.code_of_score,
     message:
         "{wildcards.lang}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
@@ -71,9 +51,9 @@ use rule mask_language as mask_task with:
         MASK["task"].benchmark
     params:
         spec=MASK["task"].spec,
-        k=budget("task"),
-        score=score_of,
-        code=code_of_score,
+        k=JOBS.budget(MASK["task"]),
+        score=JOBS.score,
+        code=JOBS.code_of_score,
     message:
         "{wildcards.task} from {wildcards.start}: mask by {wildcards.selection}, seed {wildcards.seed}"
 
@@ -85,7 +65,7 @@ ruleorder: random_mask_task > mask_task
 
 rule random_mask_language:
     input:
-        delta=drawn_from("language"),
+        delta=lambda wildcards: MASK["language"].needs(wildcards)["ranked"],
     output:
         mask=MASK["language"].file,
         report=MASK["language"].record,
@@ -102,8 +82,8 @@ rule random_mask_language:
         mem_mb=train_mb,
         runtime=lasting(60),
     params:
-        k=budget("language"),
-        code=code_of_score,
+        k=JOBS.budget(MASK["language"]),
+        code=JOBS.code_of_score,
     message:
         "{wildcards.lang}: mask at random, seed {wildcards.seed}"
     shell:
@@ -112,7 +92,7 @@ rule random_mask_language:
 
 use rule random_mask_language as random_mask_task with:
     input:
-        delta=drawn_from("task"),
+        delta=lambda wildcards: MASK["task"].needs(wildcards)["ranked"],
     output:
         mask=MASK["task"].file,
         report=MASK["task"].record,
@@ -121,8 +101,8 @@ use rule random_mask_language as random_mask_task with:
     benchmark:
         MASK["task"].benchmark
     params:
-        k=budget("task"),
-        code=code_of_score,
+        k=JOBS.budget(MASK["task"]),
+        code=JOBS.code_of_score,
     message:
         "{wildcards.task} from {wildcards.start}: mask at random, seed {wildcards.seed}"
 
@@ -144,7 +124,7 @@ rule prune_language:
         gpu=GPU,
         runtime=lasting(60),
     params:
-        code=code_of_type("pruned"),
+        code=JOBS.code_of_type("pruned"),
     message:
         "{wildcards.lang}: delta pruned to its mask, {wildcards.selection}, seed {wildcards.seed}"
     shell:

@@ -1,29 +1,11 @@
 # Trainings: whatever moves (deftx.finetuning), and whatever is learned. The rule for languages and the one for tasks are
 # written once, for full fine-tuning; the others are the same with another type of module.
 
-
-def step_of(type, role):
-    """The modules of a type, of languages or of tasks."""
-    return Step(kinds.module_pattern(type, role))
-
-
-STEPS = {(type, role): step_of(type, role) for type in MODULE_TYPES for role in ("language", "task")}
-
-
-def code_of_type(type) -> str:
-    """The code that makes modules of a type, and what its entry in the registry says."""
-    return code_of_entry(MODULE_TYPES[type], MODULE_TYPES[type].make)
-
-
-def options_of(type):
-    """Mask and start of a training, where it has them, and processes that share it."""
-
-    def options(wildcards, input, resources) -> Place:
-        files = [f"--{name} {quote(input.get(name))}" for name in ("mask", "start") if name in input.keys()]
-        shared = [f"--processes {resources.gpu}"] if MODULE_TYPES[type].several and resources.gpu else []
-        return Place(" ".join([*shared, *files]))
-
-    return options
+STEPS = {
+    (type, role): Step(GRAPH, kinds.module_pattern(type, role))
+    for type in MODULE_TYPES
+    for role in ("language", "task")
+}
 
 
 rule full_language:
@@ -48,9 +30,9 @@ rule full_language:
         runtime="12h",
     params:
         spec=STEPS["dense", "language"].spec,
-        options=options_of("dense"),
+        options=JOBS.options("dense"),
         origin=made_on,
-        code=code_of_type("dense"),
+        code=JOBS.code_of_type("dense"),
     message:
         "{wildcards.lang}: full fine-tuning on its text, seed {wildcards.seed}"
     shell:
@@ -78,8 +60,8 @@ rule full_task:
         runtime="12h",
     params:
         spec=STEPS["dense", "task"].spec,
-        options=options_of("dense"),
-        code=code_of_type("dense"),
+        options=JOBS.options("dense"),
+        code=JOBS.code_of_type("dense"),
     message:
         "{wildcards.task}: full fine-tuning from {wildcards.start}, seed {wildcards.seed}"
     shell:
@@ -99,9 +81,9 @@ use rule full_language as sparse_language with:
         STEPS["sft", "language"].benchmark
     params:
         spec=STEPS["sft", "language"].spec,
-        options=options_of("sft"),
+        options=JOBS.options("sft"),
         origin=made_on,
-        code=code_of_type("sft"),
+        code=JOBS.code_of_type("sft"),
     message:
         "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
 
@@ -118,8 +100,8 @@ use rule full_task as sparse_task with:
         STEPS["sft", "task"].benchmark
     params:
         spec=STEPS["sft", "task"].spec,
-        options=options_of("sft"),
-        code=code_of_type("sft"),
+        options=JOBS.options("sft"),
+        code=JOBS.code_of_type("sft"),
     message:
         "{wildcards.task} from {wildcards.start}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
 
@@ -137,8 +119,8 @@ use rule full_language as gradients_language with:
     cache: False
     params:
         spec=STEPS["gradients", "language"].spec,
-        options=options_of("gradients"),
-        code=code_of_type("gradients"),
+        options=JOBS.options("gradients"),
+        code=JOBS.code_of_type("gradients"),
     message:
         "{wildcards.lang}: gradients on its text, seed {wildcards.seed}"
 
@@ -155,8 +137,8 @@ use rule full_task as gradients_task with:
         STEPS["gradients", "task"].benchmark
     params:
         spec=STEPS["gradients", "task"].spec,
-        options=options_of("gradients"),
-        code=code_of_type("gradients"),
+        options=JOBS.options("gradients"),
+        code=JOBS.code_of_type("gradients"),
     message:
         "{wildcards.task}: gradients at {wildcards.start}, seed {wildcards.seed}"
 
@@ -174,8 +156,8 @@ use rule full_language as adapter_language with:
     cache: False
     params:
         spec=STEPS["adapter", "language"].spec,
-        options=options_of("adapter"),
-        code=code_of_type("adapter"),
+        options=JOBS.options("adapter"),
+        code=JOBS.code_of_type("adapter"),
     message:
         "{wildcards.lang}: language adapter, seed {wildcards.seed}"
 
@@ -192,8 +174,8 @@ use rule full_task as adapter_task with:
         STEPS["adapter", "task"].benchmark
     params:
         spec=STEPS["adapter", "task"].spec,
-        options=options_of("adapter"),
-        code=code_of_type("adapter"),
+        options=JOBS.options("adapter"),
+        code=JOBS.code_of_type("adapter"),
     message:
         "{wildcards.task} from {wildcards.start}: task adapter, seed {wildcards.seed}"
 
@@ -211,8 +193,8 @@ use rule full_language as lora_language with:
     cache: False
     params:
         spec=STEPS["lora", "language"].spec,
-        options=options_of("lora"),
-        code=code_of_type("lora"),
+        options=JOBS.options("lora"),
+        code=JOBS.code_of_type("lora"),
     message:
         "{wildcards.lang}: LoRA of the language, seed {wildcards.seed}"
 
@@ -229,7 +211,7 @@ use rule full_task as lora_task with:
         STEPS["lora", "task"].benchmark
     params:
         spec=STEPS["lora", "task"].spec,
-        options=options_of("lora"),
-        code=code_of_type("lora"),
+        options=JOBS.options("lora"),
+        code=JOBS.code_of_type("lora"),
     message:
         "{wildcards.task} from {wildcards.start}: LoRA of the task, seed {wildcards.seed}"

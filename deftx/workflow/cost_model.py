@@ -19,7 +19,7 @@ from deftx.models.architectures import SHAPES, Shape, is_target
 from deftx.tasks.validation import VALID_BLOCKS
 from deftx.workflow.artifacts import Artifact, Composed, Corpus, Dataset, Mask, Module, Predictions
 from deftx.workflow.graph import Artifacts
-from deftx.workflow.specs import budget_of, spec_of
+from deftx.workflow.jobs import budget_of, spec_of
 
 LETTERS_A_TOKEN = 3.0
 """Characters of text a piece stands for: an assumption, in the middle of what unseen and known languages need."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from faults.conftest import mount
 
 from deftx.cli.app import app
 from deftx.config.data import File
@@ -21,6 +20,7 @@ from deftx.data import fetch
 from deftx.finetuning import common
 from deftx.training import checkpoints
 from tests.data import test_hub as test_hub
+from tests.faults.conftest import mount
 from tests.helpers import pico, results, server
 from tests.helpers import project as projects
 from tests.helpers.command import files, refused, run, spec

@@ -34,8 +34,8 @@ from deftx.workflow.artifacts import (
     pattern,
 )
 from deftx.workflow.graph import Artifacts
+from deftx.workflow.jobs import spec_of
 from deftx.workflow.report_plan import ReportPlan
-from deftx.workflow.specs import spec_of
 from tests.experiment.test_config import CONFIGS, EXPERIMENT, OVERLAYS, changed
 
 QUICKSTART = next(path for path in CONFIGS if path.stem == "quickstart")
