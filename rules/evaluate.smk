@@ -34,8 +34,8 @@ rule evaluate:
     input:
         unpack(PREDICTIONS.needs),
     output:
-        # Where they come from lies beside them, undeclared: results of earlier versions have no such file, and are accepted.
-        PREDICTIONS.file,
+        predictions=PREDICTIONS.file,
+        record=PREDICTIONS.record,
     log:
         PREDICTIONS.log,
     benchmark:
@@ -54,12 +54,13 @@ rule evaluate:
         "{wildcards.method}: predict {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
     shell:
         "deftx predict {input.recipe} --base {input.base} --dataset {input.dataset} --max-length {params.max_length}"
-        " --predictions {output} 2> {log}"
+        " --predictions {output.predictions} 2> {log}"
 
 
 rule score:
     input:
-        expand(PREDICTIONS.file, seed=EXPERIMENT.seeds.task, allow_missing=True),
+        predictions=expand(PREDICTIONS.file, seed=EXPERIMENT.seeds.task, allow_missing=True),
+        records=expand(PREDICTIONS.record, seed=EXPERIMENT.seeds.task, allow_missing=True),
     output:
         expand(SCORES.file, seed=EXPERIMENT.seeds.task, allow_missing=True),
     log:
@@ -77,7 +78,7 @@ rule score:
     params:
         metric=JOBS.metric,
         seeds=[f"seed{seed}" for seed in EXPERIMENT.seeds.task],
-        predictions=lambda wildcards, input: JOBS.folder(input[0]),
+        predictions=lambda wildcards, input: JOBS.folder(input.predictions[0]),
         scores=lambda wildcards, output: JOBS.folder(output[0]),
         code=code_of("deftx.evaluation.score"),
     message:

@@ -1,5 +1,5 @@
-# Trainings: whatever moves (deftx.finetuning), and whatever is learned. The rule for languages and the one for tasks are
-# written once, for full fine-tuning; the others are the same with another type of module.
+# Trainings: whatever moves (deftx.finetuning), and whatever is learned. The rule is written once, for full fine-tuning of
+# languages; the others are the same with another type of module, or for tasks. What may come out of the cache says so.
 
 STEPS = {
     (type, role): Step(GRAPH, kinds.module_pattern(type, role))
@@ -40,7 +40,7 @@ rule full_language:
         " --out {output.module} 2> {log}"
 
 
-rule full_task:
+use rule full_language as full_task with:
     input:
         unpack(STEPS["dense", "task"].needs),
     output:
@@ -50,23 +50,12 @@ rule full_task:
         STEPS["dense", "task"].log,
     benchmark:
         STEPS["dense", "task"].benchmark
-    retries: RETRIES
-    conda:
-        "../envs/deftx.yaml"
-    threads: TRAIN_THREADS
-    resources:
-        mem_mb=train_mb,
-        gpu=GPU,
-        runtime="12h",
     params:
         spec=STEPS["dense", "task"].spec,
         options=JOBS.options("dense"),
         code=JOBS.code_of_type("dense"),
     message:
         "{wildcards.task}: full fine-tuning from {wildcards.start}, seed {wildcards.seed}"
-    shell:
-        "deftx train --spec {params.spec:q} --base {input.base} --train {input.train} --valid {input.valid} {params.options}"
-        " --out {output.module} 2> {log}"
 
 
 use rule full_language as sparse_language with:
@@ -79,6 +68,7 @@ use rule full_language as sparse_language with:
         STEPS["sft", "language"].log,
     benchmark:
         STEPS["sft", "language"].benchmark
+    cache: SHARES_LANGUAGES
     params:
         spec=STEPS["sft", "language"].spec,
         options=JOBS.options("sft"),
@@ -88,7 +78,7 @@ use rule full_language as sparse_language with:
         "{wildcards.lang}: sparse fine-tuning, {wildcards.selection}, seed {wildcards.seed}"
 
 
-use rule full_task as sparse_task with:
+use rule full_language as sparse_task with:
     input:
         unpack(STEPS["sft", "task"].needs),
     output:
@@ -116,7 +106,6 @@ use rule full_language as gradients_language with:
         STEPS["gradients", "language"].log,
     benchmark:
         STEPS["gradients", "language"].benchmark
-    cache: False
     params:
         spec=STEPS["gradients", "language"].spec,
         options=JOBS.options("gradients"),
@@ -125,7 +114,7 @@ use rule full_language as gradients_language with:
         "{wildcards.lang}: gradients on its text, seed {wildcards.seed}"
 
 
-use rule full_task as gradients_task with:
+use rule full_language as gradients_task with:
     input:
         unpack(STEPS["gradients", "task"].needs),
     output:
@@ -153,7 +142,6 @@ use rule full_language as adapter_language with:
         STEPS["adapter", "language"].log,
     benchmark:
         STEPS["adapter", "language"].benchmark
-    cache: False
     params:
         spec=STEPS["adapter", "language"].spec,
         options=JOBS.options("adapter"),
@@ -162,7 +150,7 @@ use rule full_language as adapter_language with:
         "{wildcards.lang}: language adapter, seed {wildcards.seed}"
 
 
-use rule full_task as adapter_task with:
+use rule full_language as adapter_task with:
     input:
         unpack(STEPS["adapter", "task"].needs),
     output:
@@ -190,7 +178,6 @@ use rule full_language as lora_language with:
         STEPS["lora", "language"].log,
     benchmark:
         STEPS["lora", "language"].benchmark
-    cache: False
     params:
         spec=STEPS["lora", "language"].spec,
         options=JOBS.options("lora"),
@@ -199,7 +186,7 @@ use rule full_language as lora_language with:
         "{wildcards.lang}: LoRA of the language, seed {wildcards.seed}"
 
 
-use rule full_task as lora_task with:
+use rule full_language as lora_task with:
     input:
         unpack(STEPS["lora", "task"].needs),
     output:

@@ -1,7 +1,7 @@
 """Jobs as rules see them: patterns of files, and functions of wildcards for inputs and parameters.
 
-Snakemake keeps and compares parameters by their `repr`, and a job runs again where they differ: a spec holds all that its
-job needs to know and nothing else, as plain builtins or text.
+Snakemake keeps and compares parameters by their `repr`, and a job runs again where they differ: a spec holds all that
+its job needs to know and nothing else, as plain builtins or text.
 """
 
 import json

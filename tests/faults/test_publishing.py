@@ -18,15 +18,14 @@ METHODS = {"touch": 0} | dict.fromkeys(
 FUNCTIONS = {"save_file", "serialize_file", "ArrowWriter", "copyfile", "copyfileobj", "copy2", "copytree", "move",
              "mkstemp", "TemporaryFile", "NamedTemporaryFile"}  # fmt: skip
 ALLOWED = {
-    "files.publish": "the one that renames",
-    "files.flush": "nothing; it waits for the disk",
-    "fetching._copy": "under the name that publish gives",
-    "fetching._go_on": "the part of a download, which becomes the result by a rename",
-    "gpus._lock": "an empty file, for its lock",
-    "together._work": "what one of several processes says, in a temporary folder",
-    "hub.fetch": "under the name that publish gives",
-    "cli._say": "nothing, to /dev/null",
-    "scratch.__init__": "a temporary file without a name",
+    "core.files.publish": "the one that renames",
+    "core.files.flush": "nothing; it waits for the disk",
+    "data.fetch._copy": "under the name that publish gives",
+    "data.fetch._go_on": "the part of a download, which becomes the result by a rename",
+    "training.launch._work": "what one of several processes says, in a temporary folder",
+    "data.hub.fetch": "under the name that publish gives",
+    "cli.messages._say": "nothing, to /dev/null",
+    "masks.spill.__init__": "a temporary file without a name",
 }
 
 

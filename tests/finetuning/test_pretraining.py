@@ -45,7 +45,7 @@ class Bases:
             if stop is None:
                 pretraining.pretrain(settings, self.pieces, *self.texts, self.folder / out)
             else:
-                with pytest.raises(StoppedError, match="which is saved"):
+                with pytest.raises(StoppedError, match="checkpoint saved"):
                     pretraining.pretrain(settings, self.pieces, *self.texts, self.folder / out)
         return steps
 

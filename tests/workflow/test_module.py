@@ -101,7 +101,7 @@ def test_a_module_changes_no_rule_of_its_user(finished: Project, tmp_path: Path)
     assert done.returncode and "Rules with a benchmark directive may not" in done.stdout
     lines = [line.split() for line in done.stdout.splitlines()]
     said = {words[0]: set(words[1:]) for words in lines if words and words[0] in ("local", "without")}
-    assert said["local"] == {"deftx_all", "deftx_fetch"}
+    assert said["local"] == {"deftx_all", "deftx_fetch", "deftx_score"}
     shared_rules = each("deftx_{fetch,base,full_language,sparse_language}")
     assert said["without"] == shared_rules | {"best", "best_method", "deftx_all"}
 

@@ -12,6 +12,7 @@ from deftx.core import gpus, provenance
 from deftx.core.hashing import fingerprint
 from deftx.core.integrity import sha256_of
 from deftx.models import local_files
+from deftx.workflow.jobs import Origin, Place
 from tests.helpers.project import REPOSITORY
 
 SINGLE = ("config.json", "tokenizer.json", "model.safetensors")
@@ -36,7 +37,7 @@ def ask(tmp_path: Path) -> Callable[..., Asked]:
         held = SimpleNamespace(**{"model": str(tmp_path), "revision": None, "pretrain": None} | base)
         said |= {
             "EXPERIMENT": SimpleNamespace(base=held), "Path": Path,
-            "GRAPH": SimpleNamespace(pinned={}),
+            "GRAPH": SimpleNamespace(pinned={}), "Origin": Origin, "Place": Place,
             "workflow": SimpleNamespace(workflow_settings=SimpleNamespace(cache="yes"), is_main_process=True),
         }  # fmt: skip
         source = (REPOSITORY / "rules/cache.smk").read_text()

@@ -3,6 +3,7 @@
 A result is named as in `project.result_of`: all files of one job have one name.
 """
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -142,7 +143,8 @@ def test_a_seed_added_to_the_task(project: Project) -> None:
     of_task = {name.replace("seed0", "seed1") for name in FROM_FULL_TASK}
     expected = of_task | each(
         "deltas/task/sentiment/base/seed1",
-        "{composed,scores}/{full-ft,task-sft,lt-sft,deft-x}/sentiment/{suma,nolo}/seed1",
+        "composed/{full-ft,task-sft,lt-sft,deft-x}/sentiment/{suma,nolo}/seed1",
+        "scores/{full-ft,task-sft,lt-sft,deft-x}/sentiment/{suma,nolo}/{seed0,seed1}",  # one job scores all seeds
     )
     assert project.planned() == expected | REPORT
 
@@ -154,9 +156,23 @@ def test_a_seed_added_to_languages_and_task(project: Project) -> None:
         "deltas/language/{sumi,suma,nolo}/seed5",
         "{masks,sfts}/language/{lt-sft,deft-x}/{sumi,suma,nolo}/seed5",
         "deltas/task/sentiment/base/seed1",
-        "{composed,scores}/{full-ft,task-sft,lt-sft,deft-x}/sentiment/{suma,nolo}/seed1",
+        "composed/{full-ft,task-sft,lt-sft,deft-x}/sentiment/{suma,nolo}/seed1",
+        "scores/{full-ft,task-sft,lt-sft,deft-x}/sentiment/{suma,nolo}/{seed0,seed1}",  # one job scores all seeds
     )
     assert project.planned() == expected | REPORT
+
+
+# Scores
+
+
+def test_another_metric_scores_what_is_predicted(project: Project) -> None:
+    """Nothing is predicted anew: the plan is read by files here, as predictions have the names of their scores."""
+    project.configure(lambda config: config["tasks"]["sentiment"].update(metric="accuracy"))
+    lines = [line.split("\t") for line in project.run("--summary").splitlines() if line.endswith("update pending")]
+    assert {Path(line[0]).parts[2] for line in lines} == {"scores", "tables", "figures"}
+    project.run("--allowed-rules", "score", "--", "results/pico/scores/lt-sft/sentiment/suma/seed0.json")
+    scores = json.loads((project.results / "scores/lt-sft/sentiment/suma/seed0.json").read_text())
+    assert scores["metric"] == "accuracy" and scores["signature"].startswith("accuracy|")
 
 
 # Selections and methods

@@ -111,7 +111,7 @@ def test_memory_and_time_follow_model_data_and_attempt(project: Project) -> None
     trainings = {rule for rule, name in found if name == "runtime" and found[rule, name] == (720, 720, 720)}
     assert trainings == each("{full,sparse,gradients,adapter,lora}_{language,task}")
     rising = {key: amounts for key, amounts in found.items() if key not in {(rule, "runtime") for rule in trainings}}
-    assert len(rising) == 2 * 28 - len(trainings)
+    assert len(rising) == 2 * 29 - len(trainings)
     assert all(third == 3 * first > 0 for first, third, _ in rising.values())
     with_data = {rule for (rule, _), (first, _, much) in found.items() if much > first}
     assert with_data == {"corpus", "dataset"}

@@ -23,6 +23,7 @@ RULES = {
     "sparse_task": "sfts/task/deft-x/sentiment/deft-x-sumi/seed0.safetensors",
     "compose": "composed/deft-x/sentiment/suma/seed0.json",
     "evaluate": "predictions/deft-x/sentiment/suma/seed0.csv",
+    "score": "scores/deft-x/sentiment/suma/seed0.json",
     "overlap": "tables/overlap-deft-x.csv",
     "tables": "tables/scores.csv",
     "costs": "tables/costs.csv",

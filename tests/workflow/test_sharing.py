@@ -94,7 +94,7 @@ def test_downloads_are_shared(clone: Project, cache: Path, tmp_path: Path) -> No
 def test_what_other_threads_compute_is_another_result(clone: Project, cache: Path, tmp_path: Path) -> None:
     """What else computes is in tests/workflow/test_origins.py."""
     other = clone.copy(tmp_path / "other")
-    other.edit("rules/full.smk", "threads: TRAIN_THREADS", "threads: 2")
+    other.edit("rules/train.smk", "threads: TRAIN_THREADS", "threads: 2")
     delta = "results/pico/deltas/language/nolo/seed0.safetensors"
     assert not run(clone, cache, delta)
     assert {name.split("/")[0] for name in run(other, cache, delta)} == {"base"}
