@@ -75,7 +75,7 @@ def test_another_mirror_other_threads_and_the_configuration_by_name(project: Pro
 def test_command_line_and_error_messages_edited(project: Project) -> None:
     project.edit("deftx/cli/app.py", "no_args_is_help=True", "no_args_is_help=False")
     project.edit("deftx/cli/training.py", "Module the training starts on", "The module it starts on")
-    project.edit("deftx/experiment/validate.py", "there is no selection", "nobody knows the selection")
+    project.edit("deftx/experiment/methods.py", "there is no selection", "nobody knows the selection")
     assert project.planned() == set()
 
 
