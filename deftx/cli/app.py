@@ -20,7 +20,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     *(models.compose, models.export, models.convert),
     *(models.predict, models.score, models.evaluate),
     *(reports.overlap, reports.tables, reports.costs, reports.figures, reports.sweeps, reports.report),
-    *(experiment.plan, experiment.status, experiment.clean_deltas, experiment.schema),
+    *(experiment.plan, experiment.status, experiment.adopt, experiment.clean_deltas, experiment.schema),
 )
 """In the order of the help."""
 app = typer.Typer(

@@ -50,6 +50,21 @@ def status(
     )
 
 
+def adopt(
+    config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
+) -> None:
+    """Complete results of an earlier version, so that `snakemake --touch` accepts them."""
+    from deftx.evaluation.score import restore_provenance
+    from deftx.experiment import load as load_experiment
+    from deftx.workflow.artifacts import Predictions, Scores
+    from deftx.workflow.graph import Artifacts
+
+    graph = Artifacts(load_experiment.merged(config))
+    cells = zip(graph.cells(Predictions), graph.cells(Scores), strict=True)
+    written = sum(restore_provenance(Path(graph.at(p.path)), Path(graph.at(s.path))) for p, s in cells)
+    print(f"wrote where {written} files of predictions come from; now run: snakemake --touch")
+
+
 def clean_deltas(
     config: Annotated[list[Path], typer.Argument(help="Configuration, and what is laid over it.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

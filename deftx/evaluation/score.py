@@ -115,3 +115,32 @@ def measures(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str
         },
         "confusion": counts.astype(np.int64).tolist(),
     }
+
+
+def restore_provenance(predictions: Path, scores: Path) -> bool:
+    """Write the provenance of predictions of an earlier version, which have none, from their scores.
+
+    Returns whether it was written: not where it is there, or where the scores are of other predictions.
+    """
+    beside = predictions.with_suffix(".json")
+    if beside.is_file() or not predictions.is_file() or not scores.is_file():
+        return False
+    stated = read_json(scores)
+    if stated.get("predictions") != integrity.sha256_of(predictions) or "signature" not in stated:
+        return False
+    fields = dict(field.split(":", 1) for field in stated["signature"].split("|")[1:])
+    seeds = [None if seed == "unknown" else int(seed) for seed in fields["seed"].split("+")]
+    content = {
+        "sha256": stated["predictions"],
+        "base": stated["base"],
+        "dataset": stated["dataset"],
+        "rows": stated["n"],
+        "labels": list(stated["classes"]),
+        "vectors": stated["vectors"],
+        **({"conflicts": stated["conflicts"]} if "conflicts" in stated else {}),
+        "entries": stated["entries"],
+        "seeds": seeds,
+        "versions": {name: fields[name] for name in ("deftx", "torch")},
+    }
+    write_json(beside, content)
+    return True

@@ -179,3 +179,19 @@ def test_scores_overwrite_no_provenance(tmp_path: Path) -> None:
     shutil.copytree(tmp_path, tmp_path / "copy")
     assert "another name or folder" in refused("score", "--predictions", path, "--scores", tmp_path / "copy/../p.json")
     assert path.with_suffix(".json").read_bytes() == good
+
+
+@pytest.mark.parametrize("changes", [{}, {"conflicts": "ties"}, {"seeds": [0, 7]}])
+def test_where_predictions_of_an_earlier_version_come_from_is_restored(tmp_path: Path, changes: Any) -> None:
+    """From their scores; the same scores follow again. Nothing is written over, or said of other predictions."""
+    path = stored(tmp_path / "p.csv", **changes)
+    score.score(path, tmp_path / "p.scores", "macro_f1")
+    assert not score.restore_provenance(path, tmp_path / "p.scores"), "it is there"
+    path.with_suffix(".json").unlink()
+    assert score.restore_provenance(path, tmp_path / "p.scores")
+    score.score(path, tmp_path / "again.scores", "macro_f1")
+    assert (tmp_path / "again.scores").read_bytes() == (tmp_path / "p.scores").read_bytes()
+    other = stored(tmp_path / "other.csv", seed=1)
+    other.with_suffix(".json").unlink()
+    assert not score.restore_provenance(other, tmp_path / "p.scores")
+    assert not score.restore_provenance(tmp_path / "missing.csv", tmp_path / "p.scores")

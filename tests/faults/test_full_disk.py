@@ -183,7 +183,7 @@ def test_each_stage(made: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.
 def test_every_stage_is_here() -> None:
     """Those that only read, or write where a test of their own looks, aside."""
     verbs = {str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback}
-    elsewhere = {"fetch", "convert", "plan", "status", "clean-deltas", "schema"}
+    elsewhere = {"fetch", "convert", "plan", "status", "adopt", "clean-deltas", "schema"}
     assert verbs - {COMMANDS[stage](Path(), Path())[0] for stage in COMMANDS} == elsewhere
 
 
