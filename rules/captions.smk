@@ -25,11 +25,11 @@ def figure(name, ending="svg"):
 
 
 def log_of(rule):
-    return f"{REPORT}/logs/{rule}.log"
+    return jobs.log_of(REPORT, rule)
 
 
 def benchmark_of(rule):
-    return f"{REPORT}/benchmarks/{rule}.jsonl"
+    return jobs.benchmark_of(REPORT, rule)
 
 
 def captioned(file: str, subject: str, form: str):

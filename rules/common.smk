@@ -15,6 +15,7 @@ from deftx.experiment import load
 from deftx.modules.registry import MODULE_TYPES
 from deftx.data import fetch as fetching
 from deftx.workflow import artifacts as kinds
+from deftx.workflow import jobs
 from deftx.workflow.graph import Artifacts
 from deftx.workflow.jobs import Jobs, Origin, Place, Step, as_document, as_json
 from deftx.workflow.report_plan import ReportPlan

@@ -1,10 +1,12 @@
 """The house: packages import in one direction, stay small, and light ones import nothing heavy."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
+from deftx.modules.registry import MODULE_TYPES
 from tests.helpers import REPOSITORY
 
 PACKAGE = REPOSITORY / "deftx"
@@ -81,3 +83,34 @@ def test_light_packages_and_registries_import_nothing_heavy(path: Path) -> None:
         return
     heavy = {name.partition(".")[0] for name in imported(path, top_level_only=True)} & HEAVY
     assert not heavy, f"{path.name} imports {', '.join(sorted(heavy))}"
+
+
+FOLDERS = {entry.folder for entry in MODULE_TYPES.values()} | {
+    *("raw", "corpora", "masks", "composed", "predictions", "scores", "tables", "figures", "logs", "benchmarks"),
+}
+"""Of results; datasets and gradients aside, which are words as well."""
+FILES = {"scores"}
+"""Folders whose name a figure has, too."""
+PATHS = re.compile(rf"(^|/)({'|'.join(sorted(FOLDERS))})/")
+
+
+def written(tree: ast.AST) -> set[str]:
+    """Text in code, docstrings aside, that names a folder of results as a part of a path."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            sides = [side.value for side in (node.left, node.right) if isinstance(side, ast.Constant)]
+            found |= {side for side in sides if isinstance(side, str) and side.split("/")[0] in FOLDERS - FILES}
+        if isinstance(node, ast.JoinedStr):
+            texts = [part.value for part in node.values if isinstance(part, ast.Constant)]
+            found |= {text for text in texts if isinstance(text, str) and PATHS.search(text)}
+    return found
+
+
+def test_paths_of_results_are_written_in_one_module() -> None:
+    places = {path: written(ast.parse(path.read_text())) for path in sources() if path.name != "artifacts.py"}
+    assert {str(path.relative_to(PACKAGE)): texts for path, texts in places.items() if texts} == {}
+    assert written(ast.parse((PACKAGE / "workflow/artifacts.py").read_text())), "the scan sees what is written"
+    for path in [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]:
+        code = "\n".join(line.partition("#")[0] for line in path.read_text().splitlines())
+        assert not re.search(rf"[}}/]({'|'.join(sorted(FOLDERS | {'datasets'}))})/", code), path

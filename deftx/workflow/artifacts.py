@@ -322,6 +322,8 @@ class Page(Artifact):
         return self.stage
 
 
+LOGS, BENCHMARKS = "logs", "benchmarks"
+"""Folders of what Snakemake writes beside results, with a folder for each stage."""
 STAGES = {
     "fetch": "raw file",
     "corpus": "corpus",

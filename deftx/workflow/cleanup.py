@@ -12,7 +12,7 @@ from pathlib import Path
 from deftx.core.errors import ConfigError
 from deftx.modules.registry import MODULE_TYPES
 from deftx.workflow import benchmarks
-from deftx.workflow.artifacts import Composed, Mask, Predictions
+from deftx.workflow.artifacts import BENCHMARKS, Composed, Mask, Predictions
 
 DELTAS = MODULE_TYPES["dense"].folder
 MADE = {
@@ -46,7 +46,7 @@ def made(results: Path) -> list[Made]:
     """Jobs that Snakemake would do again, as far as they have been done, with their times from the benchmark files."""
     found = []
     for folder, stage in MADE.items():
-        runs = [benchmarks.last_run(path) or {} for path in (results / "benchmarks" / folder).rglob("*.jsonl")]
+        runs = [benchmarks.last_run(path) or {} for path in (results / BENCHMARKS / folder).rglob("*.jsonl")]
         if runs:
             found.append(Made(stage, len(runs), sum(run.get("s", 0.0) for run in runs)))
     return found

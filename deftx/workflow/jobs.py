@@ -16,7 +16,7 @@ from deftx.experiment.methods import recipe_of, types_of
 from deftx.masks.registry import MASK_SCORES
 from deftx.merging.registry import MERGING_RULES
 from deftx.modules.registry import MODULE_TYPES
-from deftx.workflow.artifacts import Artifact, Cell, Corpus, Dataset, Mask, Module, fill
+from deftx.workflow.artifacts import BENCHMARKS, LOGS, Artifact, Cell, Corpus, Dataset, Mask, Module, fill
 from deftx.workflow.graph import Artifacts, Paths
 
 PHASES = {"full", "sparse", "gradients"}
@@ -61,6 +61,16 @@ def as_document(content: Any) -> str:
     return word if len(word.encode()) <= LONGEST else f"<(printf %s {word})"
 
 
+def log_of(root: str, place: str) -> str:
+    """Return the log of a job."""
+    return f"{root}/{LOGS}/{place}.log"
+
+
+def benchmark_of(root: str, place: str) -> str:
+    """Return the file in which Snakemake measures a job."""
+    return f"{root}/{BENCHMARKS}/{place}.jsonl"
+
+
 class Step:
     """A kind of artifact as its rule needs it."""
 
@@ -68,7 +78,7 @@ class Step:
         root = root or graph.root
         self.graph, self.pattern = graph, pattern
         self.file, self.record = f"{root}/{pattern.path}", f"{root}/{pattern.record}"
-        self.log, self.benchmark = f"{root}/logs/{pattern.place}.log", f"{root}/benchmarks/{pattern.place}.jsonl"
+        self.log, self.benchmark = log_of(root, pattern.place), benchmark_of(root, pattern.place)
 
     def made(self, wildcards: Any) -> Any:
         """Return the artifact that a job makes."""

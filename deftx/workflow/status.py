@@ -16,6 +16,8 @@ from deftx.modules.registry import MODULE_TYPES
 from deftx.training import progress
 from deftx.training.progress import Snapshot, about, title_of
 from deftx.workflow.artifacts import (
+    BENCHMARKS,
+    LOGS,
     STAGES,
     Artifact,
     Base,
@@ -110,7 +112,7 @@ def stage_of(job: str) -> str:
 
 
 def _trainings(root: Path) -> Iterator[Snapshot]:
-    for path in (root / "logs").rglob(f"*{progress.ENDING}"):
+    for path in (root / LOGS).rglob(f"*{progress.ENDING}"):
         snapshot = progress.read(path)
         if snapshot is not None and stage_of(snapshot.job):
             yield snapshot
@@ -128,7 +130,7 @@ def _stage(folder: str, root: Path, trainings: list[Snapshot]) -> Stage:
         sum(1 for _ in root.glob(pattern)),
         sum(training.state == "running" for training in own),
         sum(training.state in ("stopped", "failed") for training in own),
-        sum(_seconds(path) for path in _benchmarks(root / "benchmarks" / folder)),
+        sum(_seconds(path) for path in _benchmarks(root / BENCHMARKS / folder)),
         sum(speeds) / len(speeds) if speeds else None,
     )
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -22,6 +22,7 @@ from deftx.data import synthetic
 from tests.helpers import REPOSITORY
 
 WARM = Path(__file__).with_name("warm.py")
+COLD = Path(sys.executable).with_name("snakemake")
 PARTS = ("Snakefile", "rules", "captions", "profiles", "envs", "deftx")
 FAMILY = {
     "seed": 1,
@@ -105,17 +106,21 @@ class Project:
         return self.folder / "results/pico"
 
     def snakemake(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """Run `snakemake`, standard error among the output."""
-        with self.started(*arguments, **environment) as process:
+        """Run `snakemake`, warm where it is served, standard error among the output."""
+        warm = self.commands / "snakemake" if self.commands else COLD
+        with self._start(warm if warm.exists() else COLD, *arguments, **environment) as process:
             output, _ = process.communicate()
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def started(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        """Start `snakemake` in a process group of its own."""
+        """Start `snakemake`, cold, in a process group of its own."""
+        return self._start(COLD, *arguments, **environment)
+
+    def _start(self, command: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         path = [*([str(self.commands)] if self.commands else []), str(Path(sys.executable).parent), os.environ["PATH"]]
         own = {"PATH": os.pathsep.join(path), "PYTHONPATH": str(self.folder)}
         return subprocess.Popen(
-            ["snakemake", *arguments],
+            [command, *arguments],
             cwd=self.folder,
             env=clean_environment() | own | environment,
             stdout=subprocess.PIPE,
@@ -172,21 +177,22 @@ def create(folder: Path, commands: Path | None = None) -> Project:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[None]:
-    """Put a `deftx` that starts at once into a folder, served by a process of its own."""
-    command = folder / "deftx"
-    with tempfile.TemporaryDirectory() as short:  # the address of a socket holds 100 characters at most
-        address = f"{short}/socket"
-        call = shlex.join([sys.executable, "-IS", str(WARM), "call", address])
-        command.write_text(f'#!/bin/sh\nexec {call} "$@"\n')
-        command.chmod(0o755)
-        serve = [sys.executable, str(WARM), "serve", address]
-        with subprocess.Popen(serve, env=clean_environment()) as server:
+def serving(folder: Path, *names: str) -> Iterator[None]:
+    """Put commands that start at once into a folder, `deftx` if none is named, each served by a process of its own."""
+    with tempfile.TemporaryDirectory() as short, ExitStack() as servers:  # a socket's address holds 100 characters
+        for name in names or ("deftx",):
+            address = f"{short}/{name}"
+            call = shlex.join([sys.executable, "-IS", str(WARM), "call", address])
+            command = folder / name
+            command.write_text(f'#!/bin/sh\nexec {call} "$@"\n')
+            command.chmod(0o755)
+            serve = [sys.executable, str(WARM), "serve", address, name]
+            server = servers.enter_context(subprocess.Popen(serve, env=clean_environment()))
+            servers.callback(server.kill)
             while not Path(address).exists():
                 assert server.poll() is None, "the server did not start"
                 time.sleep(0.05)
-            yield
-            server.kill()
+        yield
 
 
 def write_texts(folder: Path) -> None:

@@ -1,11 +1,12 @@
-"""A warm `deftx`: a server that has imported the heavy libraries and forks a process for each command.
+"""A warm `deftx` and a warm `snakemake`: servers that have imported the libraries and fork a process for each command.
 
-A pico run has half a hundred jobs, and most would spend 2 to 5 CPU-seconds on importing torch and transformers.
-The server never imports deftx itself: each fork takes it from the PYTHONPATH it is given, so that every project
-runs its own copy of the package. A fork ends when its client does, as a killed job would.
+A pico run has half a hundred jobs, and most would spend 2 to 5 CPU-seconds on importing torch and transformers; each
+`snakemake` would spend one on its own modules. A server never imports deftx itself: each fork takes it from the
+PYTHONPATH it is given, so that every project runs its own copy of the package. A fork ends when its client does, as a
+killed job would; what it has started does not, so a run that is to be killed is started cold.
 
-    python warm.py serve SOCKET             the server, with every library imported
-    python -IS warm.py call SOCKET ARG...   what stands in for `deftx ARG...`; the standard library alone
+    python warm.py serve SOCKET deftx|snakemake   a server, with every library imported
+    python -IS warm.py call SOCKET ARG...         what stands in for `deftx ARG...`; the standard library alone
 """
 
 import json
@@ -27,11 +28,11 @@ def call(address: str, arguments: list[str]) -> int:
     return status[0] if status else 1
 
 
-def serve(address: str) -> None:
+def serve(address: str, command: str) -> None:
     """Listen until killed."""
     import signal
 
-    warm_up()
+    warm_up(command)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
@@ -41,15 +42,20 @@ def serve(address: str) -> None:
             if os.fork() == 0:
                 listener.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                work(connection)
+                work(connection, command)
             connection.close()
 
 
-def warm_up() -> None:
-    """Import what the stages import, and nothing of deftx."""
+def warm_up(command: str) -> None:
+    """Import what a command imports, and nothing of deftx."""
     import importlib
 
-    for name in (
+    for name in LIBRARIES[command]:
+        importlib.import_module(name)
+
+
+LIBRARIES = {
+    "deftx": (
         "accelerate",
         "matplotlib.backends.backend_agg",
         "matplotlib.backends.backend_pdf",
@@ -68,11 +74,26 @@ def warm_up() -> None:
         "transformers.models.xlm_roberta.modeling_xlm_roberta",
         "typer",
         "yaml",
-    ):
-        importlib.import_module(name)
+    ),
+    "snakemake": (
+        "jinja2",
+        "pydantic",
+        "requests",
+        "smart_open",
+        "snakemake.cli",
+        "snakemake.dag",
+        "snakemake.executors.dryrun",
+        "snakemake.executors.local",
+        "snakemake.report",
+        "snakemake.scheduling.job_scheduler",
+        "snakemake.scheduling.milp",
+        "snakemake.workflow",
+        "yaml",
+    ),
+}
 
 
-def work(connection: socket.socket) -> None:
+def work(connection: socket.socket, command: str) -> None:
     """Run one command, send back its exit status, and end."""
     import threading
 
@@ -86,12 +107,17 @@ def work(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:0] = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.argv = ["deftx", *arguments]
+    sys.argv = [command, *arguments]
     status = 1
     try:
-        from deftx.cli.app import app
+        if command == "deftx":
+            from deftx.cli.app import app
 
-        app()
+            app()
+        else:
+            from snakemake.cli import main
+
+            main()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -113,5 +139,5 @@ def end_with(connection: socket.socket) -> None:
 if __name__ == "__main__":
     verb, address, *arguments = sys.argv[1:]
     if verb == "serve":
-        serve(address)
+        serve(address, *arguments)
     sys.exit(call(address, arguments))

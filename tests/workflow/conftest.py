@@ -13,9 +13,9 @@ from tests.helpers.project import Project
 
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a `deftx` that starts at once, served by a process that lives as long as the tests."""
+    """A folder with a `deftx` and a `snakemake` that start at once, served as long as the tests live."""
     folder = tmp_path_factory.mktemp("commands")
-    with projects.serving(folder):
+    with projects.serving(folder, "deftx", "snakemake"):
         yield folder
 
 

@@ -19,8 +19,9 @@ from deftx.report.tables import published as published_table
 from deftx.report.tables.formatting import LACKING, latex, markdown
 from deftx.report.tables.spec import Plan, TaskPlan
 from deftx.report.tables.storage import read_cells
+from deftx.workflow.artifacts import Predictions, Scores
 
-Predictions = dict[str, dict[str, significance.Trial]]
+Trials = dict[str, dict[str, significance.Trial]]
 """By method and language."""
 Signatures = dict[str, dict[str, list[str]]]
 """By method and language, one for each seed."""
@@ -90,7 +91,7 @@ def _predictions(
     code = {label: n for n, label in enumerate(task.labels)}
     trials = {}
     for language in task.scored:
-        files = [results / "predictions" / method / name / language / f"seed{seed}.csv" for seed in seeds]
+        files = [results / Predictions(method, name, language, str(seed)).path for seed in seeds]
         frames = [read_cells(file, ["id", "label", "predicted"]) for file in files]
         first, expected = items.setdefault(language, (files[0], frames[0]))
         for file, frame in zip(files, frames, strict=True):
@@ -112,9 +113,9 @@ def _signatures(results: Path, method: str, name: str, task: TaskPlan, seeds: Se
     found: dict[str, list[str]] = {}
     for language in task.scored:
         for seed in seeds:
-            path = results / "scores" / method / name / language / f"seed{seed}.json"
+            path = results / Scores(method, name, language, str(seed)).path
             content = read_json(path)
-            predictions = results / "predictions" / method / name / language / f"seed{seed}.csv"
+            predictions = results / Predictions(method, name, language, str(seed)).path
             if not predictions.is_file():
                 raise ResultError(f"{predictions} does not exist. {remade(predictions)}")
             if content.get("predictions", digest := sha256_of(predictions)) != digest:
@@ -128,12 +129,12 @@ def _signatures(results: Path, method: str, name: str, task: TaskPlan, seeds: Se
     return found
 
 
-def _compared(predictions: Predictions, method: str, other: str, task: TaskPlan) -> dict[str, Comparison]:
+def _compared(predictions: Trials, method: str, other: str, task: TaskPlan) -> dict[str, Comparison]:
     trials = {language: _against(predictions, method, other, language) for language in task.scored}
     return comparisons.compare(trials, task.targets, task.metric)
 
 
-def _against(predictions: Predictions, method: str, other: str, language: str) -> significance.Trial:
+def _against(predictions: Trials, method: str, other: str, language: str) -> significance.Trial:
     mine, theirs = predictions[method][language], predictions[other][language]
     return significance.Trial(mine.gold, mine.ours, theirs.ours, mine.ids)
 
@@ -153,7 +154,7 @@ def _of(language: str, task: TaskPlan) -> Sequence[str]:
 
 
 def _scores(
-    name: str, task: TaskPlan, predictions: Predictions, signatures: Signatures, pairs: Comparisons, plan: Plan
+    name: str, task: TaskPlan, predictions: Trials, signatures: Signatures, pairs: Comparisons, plan: Plan
 ) -> list[dict[str, Any]]:
     """Pooled over seeds: mean, between-seed standard deviation, interval, and test against the reference."""
     score = significance.METRICS[task.metric]
@@ -189,9 +190,7 @@ def _common(numbers: Iterable[int]) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _seeds(
-    name: str, task: TaskPlan, predictions: Predictions, signatures: Signatures, plan: Plan
-) -> list[dict[str, Any]]:
+def _seeds(name: str, task: TaskPlan, predictions: Trials, signatures: Signatures, plan: Plan) -> list[dict[str, Any]]:
     """Scores of single seeds."""
     score = significance.METRICS[task.metric]
     rows = []
@@ -236,7 +235,7 @@ def _comparisons(name: str, task: TaskPlan, pairs: Comparisons, plan: Plan) -> l
     return rows
 
 
-def _gains(name: str, task: TaskPlan, predictions: Predictions, plan: Plan) -> list[dict[str, Any]]:
+def _gains(name: str, task: TaskPlan, predictions: Trials, plan: Plan) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     if plan.control not in predictions:
         return rows

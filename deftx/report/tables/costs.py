@@ -20,6 +20,7 @@ from deftx.core.integrity import read_json
 from deftx.evaluation.names import MEAN
 from deftx.report.tables.storage import read_table
 from deftx.workflow import benchmarks
+from deftx.workflow.artifacts import BENCHMARKS
 
 MEASURES = ["parameters", "bytes", "peak_mb", "seconds", "cpu_seconds"]
 KEYS = ["task", "method", "language"]
@@ -99,7 +100,7 @@ def _record(path: Path) -> float:
 def _benchmark(results: Path, module: str, stages: Mapping[str, str]) -> dict[str, float]:
     """Time (seconds) and memory (MB) of the job that made a module; NaN where Snakemake measured none."""
     family, _, rest = module.partition("/")
-    path = results / "benchmarks" / stages.get(family, family) / f"{rest}.jsonl"
+    path = results / BENCHMARKS / stages.get(family, family) / f"{rest}.jsonl"
     measured = benchmarks.last_run(path) or {}
     return {name: measured.get(name, float("nan")) for name in ("s", "cpu_time", "max_rss")}
 
