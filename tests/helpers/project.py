@@ -182,11 +182,13 @@ def serving(folder: Path) -> Iterator[None]:
         command.chmod(0o755)
         serve = [sys.executable, str(WARM), "serve", address]
         with subprocess.Popen(serve, env=clean_environment()) as server:
-            while not Path(address).exists():
-                assert server.poll() is None, "the server did not start"
-                time.sleep(0.05)
-            yield
-            server.kill()
+            try:
+                while not Path(address).exists():
+                    assert server.poll() is None, "the server did not start"
+                    time.sleep(0.05)
+                yield
+            finally:
+                server.kill()
 
 
 def write_texts(folder: Path) -> None:

@@ -89,8 +89,12 @@ def work(connection: socket.socket) -> None:
     sys.argv = ["deftx", *arguments]
     status = 1
     try:
-        from deftx.cli.app import app
-
+        try:
+            from deftx.cli.app import app
+        except ModuleNotFoundError as error:
+            if error.name != "deftx.cli.app":
+                raise
+            from deftx.cli import app  # where a module, not a package, is the command line: code before the packages
         app()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
