@@ -5,14 +5,13 @@
 
 Makes the experiments in `experiments/` (every kind of module, selection and method, on models of two layers) once by
 the commit's code and once by the present tree's, changes that are not committed included, from the same raw files and
-with the same cores, and compares the results. Vectors, masks, predictions, corpora and datasets are compared as bytes;
+with a thread a job, and compares the results. Vectors, masks, predictions, corpora and datasets are compared as bytes;
 JSON by its content, where only what `declared.py` names may be new; tables by the text of their cells, new columns
 last; of pictures, pages, logs and times only the names of the files. Ends with 1 on any other difference.
 """
 
 import argparse
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,21 +37,17 @@ def timed(what: str, started: float) -> None:
     say(f"{what}: {time.monotonic() - started:.0f} s")
 
 
-def touched(old: Project, new: Project, experiments: list[list[Path]]) -> bool:
-    """Put the old results into a copy of the new tree, and say what a run after `snakemake --touch` would make."""
-    side = Project(new.folder.with_name("touched"), new.commands)
-    ignored = shutil.ignore_patterns("results", ".snakemake")
-    shutil.copytree(new.folder, side.folder, ignore=ignored)
-    for name in ("results", ".snakemake"):
-        subprocess.run(["cp", "-a", str(old.folder / name), str(side.folder / name)], check=True)
+def touched(old: Project, new: Project, experiments: list[list[Path]], shown: int) -> bool:
+    """Say what a run of the new code over the old results would make after `snakemake --touch`."""
+    side = sides.with_results_of(old, new, new.folder.with_name("touched"))
     accepted = True
     for configs in experiments:
-        planned = sides.planned_after_touch(side, configs)
+        jobs = sides.planned_after_touch(side, configs)
         title = " + ".join(config.stem for config in configs)
-        print(f"after snakemake --touch, {title}: {'nothing is planned' if not planned else 'planned again:'}")
-        for rule, files in planned.items():
-            print(f"    {rule}: {len(files)} files, such as {files[0] if files else '(none)'}")
-        accepted &= not planned
+        print(f"after snakemake --touch, {title}: {f'{len(jobs)} jobs are planned' if jobs else 'nothing is planned'}")
+        lines = [*jobs[:shown], *compare.and_more(jobs, shown, "jobs")]
+        print("".join(f"    {line}\n" for line in lines), end="")
+        accepted &= not jobs
     return accepted
 
 
@@ -67,7 +62,7 @@ def main() -> None:
         help="an experiment in place of those in experiments/, and what is laid over it; may be repeated",
     )
     parser.add_argument("--touch", action="store_true", help="see whether `snakemake --touch` accepts the old results")
-    parser.add_argument("--cores", type=int, default=2, help="of each side; trainings use them all")
+    parser.add_argument("--cores", type=int, default=2, help="jobs at once; each has one thread")
     parser.add_argument("--show", type=int, default=5, help="files a kind, and lines a file, that are printed")
     parser.add_argument("--keep", type=Path, help="a new folder to make the two sides in; otherwise a temporary one")
     chosen = parser.parse_args()
@@ -86,7 +81,7 @@ def main() -> None:
                 for configs in experiments:
                     sides.make(side, configs, cores=chosen.cores)
                 timed(f"{side.folder.name} side made", started)
-            accepted = touched(old, new, experiments) if chosen.touch else True
+            accepted = touched(old, new, experiments, chosen.show) if chosen.touch else True
         comparison = compare.compare(old.folder / "results", new.folder / "results")
     print(compare.report(comparison, chosen.show))
     sys.exit(not (comparison.same and accepted))

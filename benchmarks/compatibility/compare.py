@@ -84,17 +84,16 @@ def compare(old: Path, new: Path) -> Comparison:
 
 
 def files_below(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files that are neither hidden nor in a hidden folder."""
-    for path in folder.rglob("*"):
+    """Yield the paths of all files of experiments that are neither hidden nor in a hidden folder."""
+    for path in folder.glob("*/**/*"):
         relative = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in relative.parts):
             yield str(relative)
 
 
 def kind_of(name: str) -> str:
-    """Return the kind of a file, `EXPERIMENT/KIND/…`, and what is compared of it."""
-    top = Path(name).parts[1].removesuffix(".json") if len(Path(name).parts) > 1 else name
-    return f"{top} {Path(name).suffix}"
+    """Return the kind of a file `EXPERIMENT/KIND/…`: its folder and its ending."""
+    return f"{Path(name).parts[1].removesuffix('.json')} {Path(name).suffix}"
 
 
 def place(name: str) -> tuple[int, str, str]:

@@ -12,10 +12,10 @@ def write(folder: Path) -> None:
     """Write `models/` and `texts/` below a folder, as experiments/xlmr.yaml names them."""
     pico.xlmr(folder / "models/xlmr")
     texts = folder / "texts"
-    for seed, lang in enumerate(("src", "one", "two")):
+    for seed, lang in enumerate(("src", "one")):
         pico.text(texts / f"{lang}.txt", 120, seed)
     pico.rows(texts / "more.csv", 30, 3, LABELS)
-    for seed, name in enumerate(("train", "valid", "one", "two"), 10):
+    for seed, name in enumerate(("train", "valid", "one"), 10):
         pico.rows(texts / f"reviews-{name}.csv", 24, seed, LABELS)
     copies = (texts / "reviews-one.csv").read_text().splitlines()[1:6]  # what drop_near_copies is to find
     rows = [line.split(",")[1:] for line in copies]

@@ -44,7 +44,7 @@ def of_present(folder: Path, commands: Path) -> Project:
 
 
 def make(side: Project, configs: Sequence[Path], *arguments: str, cores: int = 2) -> None:
-    """Make an experiment, or some of its results.
+    """Make an experiment, or some of its results, each job with one thread.
 
     Args:
         configs: a configuration, and what is laid over it.
@@ -52,32 +52,44 @@ def make(side: Project, configs: Sequence[Path], *arguments: str, cores: int = 2
     Raises:
         SystemExit: a job failed.
     """
-    done = side.snakemake("--cores", str(cores), *options(configs), "--", *arguments)
+    done = side.snakemake("--cores", str(cores), "--max-threads", "1", *options(configs), "--", *arguments)
     if done.returncode:
         raise SystemExit(f"{done.stdout}\nno results of {side.folder}, for the reason above")
 
 
-def planned_after_touch(side: Project, configs: Sequence[Path], *arguments: str) -> dict[str, list[str]]:
-    """Let `snakemake --touch` accept results made by other code; return what a run would still make.
+def with_results_of(old: Project, new: Project, folder: Path) -> Project:
+    """Copy the new code and the old results, with their times and Snakemake's own records, into a new folder."""
+    shutil.copytree(new.folder, folder, ignore=shutil.ignore_patterns("results", ".snakemake"))
+    for name in ("results", ".snakemake"):
+        subprocess.run(["cp", "-a", f"{old.folder / name}/.", str(folder / name)], check=True)
+    return Project(folder, new.commands)
 
-    Returns:
-        Files by rule; nothing where all is accepted.
+
+def planned_after_touch(side: Project, configs: Sequence[Path], *targets: str) -> list[str]:
+    """Let `snakemake --touch` accept results made by other code; return the jobs that a run would still do.
+
     Raises:
         SystemExit: `snakemake --touch` or the plan fails.
     """
-    for mode in ("--touch", "--dry-run"):
-        done = side.snakemake(mode, "--cores", "1", *options(configs), "--", *arguments)
-        if done.returncode:
-            raise SystemExit(f"{done.stdout}\nsnakemake {mode} failed, for the reason above")
-    planned: dict[str, list[str]] = {}
-    for block in re.split(r"\n(?=(?:local)?rule \w+:)", done.stdout)[1:]:
-        rule = re.match(r"(?:local)?rule (\w+):", block)
-        output = re.search(r"^    output: (.*)$", block, re.MULTILINE)
-        assert rule
-        planned.setdefault(rule[1], []).extend(output[1].split(", ") if output else [])
-    if not planned and "Nothing to be done" not in done.stdout:
-        raise SystemExit(f"{done.stdout}\nthe plan above cannot be read; correct `planned_after_touch`")
-    return planned
+    touched = side.snakemake("--touch", "--cores", "1", *options(configs), "--", *targets)
+    if touched.returncode:
+        raise SystemExit(f"{touched.stdout}\nsnakemake --touch failed, for the reason above")
+    return planned(side, configs, *targets)
+
+
+def planned(side: Project, configs: Sequence[Path], *targets: str) -> list[str]:
+    """Return the jobs that a run would do, each as its message.
+
+    Raises:
+        SystemExit: the plan fails.
+    """
+    done = side.snakemake("--dry-run", "--cores", "1", *options(configs), "--", *targets)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}\nsnakemake --dry-run failed, for the reason above")
+    jobs = re.findall(r"^Job \d+: (.*)$", done.stdout, re.MULTILINE)
+    if not jobs and "Nothing to be done" not in done.stdout:
+        raise SystemExit(f"{done.stdout}\nthe plan above cannot be read; correct `planned`")
+    return jobs
 
 
 def options(configs: Sequence[Path]) -> list[str]:
