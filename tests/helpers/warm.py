@@ -110,14 +110,17 @@ def work(connection: socket.socket, command: str) -> None:
     sys.argv = [command, *arguments]
     status = 1
     try:
-        if command == "deftx":
-            from deftx.cli.app import app
-
-            app()
-        else:
+        if command == "snakemake":
             from snakemake.cli import main
 
             main()
+        try:
+            from deftx.cli.app import app
+        except ModuleNotFoundError as error:
+            if error.name != "deftx.cli.app":
+                raise
+            from deftx.cli import app  # where a module, not a package, is the command line: code before the packages
+        app()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
