@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import sys
+from typing import Any
 
 STREAMS = (0, 1, 2)
 
@@ -110,17 +111,7 @@ def work(connection: socket.socket, command: str) -> None:
     sys.argv = [command, *arguments]
     status = 1
     try:
-        if command == "snakemake":
-            from snakemake.cli import main
-
-            main()
-        try:
-            from deftx.cli.app import app
-        except ModuleNotFoundError as error:
-            if error.name != "deftx.cli.app":
-                raise
-            from deftx.cli import app  # where a module, not a package, is the command line: code before the packages
-        app()
+        entry_point(command)()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -131,6 +122,21 @@ def work(connection: socket.socket, command: str) -> None:
     sys.stderr.flush()
     connection.sendall(bytes([status]))
     os._exit(0)
+
+
+def entry_point(command: str) -> Any:
+    """The function that a command runs, from the package on the path."""
+    if command == "snakemake":
+        from snakemake.cli import main
+
+        return main
+    try:
+        from deftx.cli.app import app
+    except ModuleNotFoundError as error:
+        if error.name != "deftx.cli.app":
+            raise
+        from deftx.cli import app  # where a module, not a package, is the command line: code before the packages
+    return app
 
 
 def end_with(connection: socket.socket) -> None:
