@@ -25,6 +25,9 @@ ADDITIONS = (
         None,
         "predictions state what they were made of, so that `score` needs nothing but them",
     ),
+    Addition("*/logs/*.progress.json", None, "a training keeps a progress file beside its log"),
+    Addition("*/logs/score/*", None, "rule `score`"),
+    Addition("*/benchmarks/score/*", None, "rule `score`"),
 )
 
 TIMED = {"peak_mb", "seconds", "cpu_seconds"}

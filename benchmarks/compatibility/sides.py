@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.helpers import REPOSITORY
+from tests.helpers import project as projects
 from tests.helpers.project import Project
 
 LEFT_OUT = {"tests", "docs", "results"}
@@ -66,11 +67,17 @@ def with_results_of(old: Project, new: Project, folder: Path) -> Project:
 
 
 def planned_after_touch(side: Project, configs: Sequence[Path], *targets: str) -> list[str]:
-    """Let `snakemake --touch` accept results made by other code; return the jobs that a run would still do.
+    """Let `deftx adopt` and `snakemake --touch` accept results of other code; return the jobs a run would still do.
 
     Raises:
-        SystemExit: `snakemake --touch` or the plan fails.
+        SystemExit: one of the two, or the plan, fails.
     """
+    assert side.commands is not None
+    environment = projects.clean_environment() | {"PYTHONPATH": str(side.folder)}
+    adopt = [str(side.commands / "deftx"), "adopt", *map(str, configs)]
+    adopted = subprocess.run(adopt, cwd=side.folder, env=environment, capture_output=True, text=True)
+    if adopted.returncode:
+        raise SystemExit(f"{adopted.stderr}\ndeftx adopt failed, for the reason above")
     touched = side.snakemake("--touch", "--cores", "1", *options(configs), "--", *targets)
     if touched.returncode:
         raise SystemExit(f"{touched.stdout}\nsnakemake --touch failed, for the reason above")

@@ -105,7 +105,7 @@ def test_cells_of_tables_and_predictions(both: tuple[Path, Path]) -> None:
 def test_files_of_one_side_and_words(both: tuple[Path, Path]) -> None:
     (both[1] / DELTA).unlink()
     (both[1] / "pico/figures/new.svg").touch()
-    (both[1] / "pico/predictions/lt-sft/sentiment/suma/seed0.json").touch()  # declared
+    (both[0] / "pico/predictions/lt-sft/sentiment/suma/seed0.json").unlink()  # declared
     edit(both[1] / "pico/tables/sentiment.md", str.upper)
     comparison = compare.compare(*both)
     assert comparison.kinds["deltas .safetensors"].only_old == [DELTA]
