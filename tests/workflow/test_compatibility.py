@@ -105,12 +105,12 @@ def test_cells_of_tables_and_predictions(both: tuple[Path, Path]) -> None:
 def test_files_of_one_side_and_words(both: tuple[Path, Path]) -> None:
     (both[1] / DELTA).unlink()
     (both[1] / "pico/figures/new.svg").touch()
-    (both[0] / "pico/predictions/lt-sft/sentiment/suma/seed0.json").unlink()  # declared
+    (both[1] / "pico/logs/full/language/suma/seed1.progress.json").touch()  # declared
     edit(both[1] / "pico/tables/sentiment.md", str.upper)
     comparison = compare.compare(*both)
     assert comparison.kinds["deltas .safetensors"].only_old == [DELTA]
     assert comparison.kinds["figures .svg"].only_new == ["pico/figures/new.svg"]
-    assert comparison.kinds["predictions .json"].declared == 1
+    assert comparison.kinds["logs .json"].declared == 1
     assert not any(kind.different for kind in comparison.kinds.values()) and not comparison.same
     assert f"only old: {DELTA}" in compare.report(comparison)
 
