@@ -18,6 +18,26 @@ FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
+def publish_alone(path: Path) -> Iterator[Path]:
+    """As `publish`, for a library that writes under names of its own first: what it leaves goes with a folder.
+
+    Raises:
+        OutputError: the disk is full, or nothing may be written there.
+    """
+    folder = _temporary(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        try:
+            folder.mkdir()
+            yield folder / path.name
+            (folder / path.name).chmod(0o666 & ~_umask())
+            (folder / path.name).replace(path)
+        finally:
+            _remove(folder)
+
+
+@contextmanager
 def publish(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it when the block ends without an error.
 
@@ -27,7 +47,7 @@ def publish(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the disk is full, or nothing may be written there.
     """
-    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.part")
+    temporary = _temporary(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
@@ -40,6 +60,11 @@ def publish(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             _remove(temporary)
+
+
+def _temporary(path: Path) -> Path:
+    """The name that a file or folder has while it is written."""
+    return path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.part")
 
 
 def flush(path: Path) -> None:

@@ -49,7 +49,7 @@ def write(path: Path, described: Mapping[str, Any], tensors: Mapping[str, NDArra
         name: TensorSpec(dtype=LIBRARY_NAMES[CODES[t.dtype]], shape=t.shape, data_ptr=t.ctypes.data, data_len=t.nbytes)
         for name, t in tensors.items()
     }
-    with files.publish(path) as temporary:
+    with files.publish_alone(path) as temporary:
         serialize_file(specs, temporary, metadata={KEY: text})
 
 

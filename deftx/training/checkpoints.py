@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from deftx.core.files import flush, publish, writing
+from deftx.core.files import flush, publish_alone, writing
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def remove(out: Path, results: Iterable[Path]) -> None:
 
 def save(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
     """Write a checkpoint in place of the last one."""
-    with publish(path) as temporary:
+    with publish_alone(path) as temporary:
         contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
         text = json.dumps({"progress": progress, "tensors": {name: _crc(t) for name, t in contiguous.items()}})
         save_file(contiguous, temporary, metadata={"progress": f"{zlib.crc32(text.encode())} {text}"})

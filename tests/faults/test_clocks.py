@@ -24,6 +24,7 @@ def test_a_node_whose_clock_is_behind(finished: Project, project: Project, tmp_p
         "masks/language/deft-x",
         "sfts/language/deft-x",
         "composed/deft-x/sentiment",
+        "predictions/deft-x/sentiment",
         "scores/deft-x/sentiment",
     ):
         shutil.rmtree(project.results / name / "nolo")

@@ -275,7 +275,7 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path, caplog: pytest
 
 MET = {
     "masks/language/lt-sft/nolo/seed0.safetensors": "sfts/language/lt-sft/nolo/seed0.json",
-    "datasets/trial/suma/test.csv": "scores/task-sft/sentiment/suma/seed0.json",
+    "datasets/trial/suma/test.csv": "predictions/task-sft/sentiment/suma/seed0.csv",
     "adapters/language/nolo/seed0.safetensors": "composed/mad-x/sentiment/nolo/seed0.json",
     "loras/language/nolo/seed0.safetensors": "composed/lora/sentiment/nolo/seed0.json",
     "raw/*/suma.csv": "datasets/trial/new/test.json",

@@ -19,6 +19,7 @@ FUNCTIONS = {"save_file", "serialize_file", "ArrowWriter", "copyfile", "copyfile
              "mkstemp", "TemporaryFile", "NamedTemporaryFile"}  # fmt: skip
 ALLOWED = {
     "core.files.publish": "the one that renames",
+    "core.files.publish_alone": "the other one",
     "core.files.flush": "nothing; it waits for the disk",
     "data.fetch._copy": "under the name that publish gives",
     "data.fetch._go_on": "the part of a download, which becomes the result by a rename",
