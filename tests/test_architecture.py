@@ -114,3 +114,13 @@ def test_paths_of_results_are_written_in_one_module() -> None:
     for path in [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]:
         code = "\n".join(line.partition("#")[0] for line in path.read_text().splitlines())
         assert not re.search(rf"[}}/]({'|'.join(sorted(FOLDERS | {'datasets'}))})/", code), path
+
+
+PRIVATE = {"cache.smk": {"_benchmark"}, "resources.smk": {"_get_process_prefix"}}
+"""Private names of Snakemake's that rules use, each with its reason where it stands."""
+
+
+def test_private_names_of_snakemake_stand_where_they_are_explained() -> None:
+    for path in [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]:
+        names = set(re.findall(r"\b(?:\w+|\))\.(_[a-z]\w*)|\bdef (_[a-z]\w*)", path.read_text()))
+        assert {one or other for one, other in names} == PRIVATE.get(path.name, set()), path.name
