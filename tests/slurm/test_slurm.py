@@ -116,7 +116,7 @@ def test_a_training_that_meets_its_time_limit_goes_on_in_the_next_attempt(runs: 
     wait(lambda: "Stopped by SIGTERM at step" in log_of(there), process)
     (there.folder / "slow").unlink()
     output = end_of(process)
-    assert "which is saved" in output and "Trying to restart job" in output
+    assert "checkpoint saved" in output and "Trying to restart job" in output
     assert "Resuming from step" in log_of(there)
     assert delta(there) == delta(replace(there, folder=there.folder.with_name("here")))
 
