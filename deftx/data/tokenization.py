@@ -1,4 +1,4 @@
-"""Tokenised text: cut into blocks or line by line, and kept as a memory-mapped Arrow file beside its corpus.
+"""Tokenised text: cut into blocks or line by line, and kept as a memory-mapped file beside its corpus.
 
 Several trainings read one corpus (seeds, full and sparse phases, selections), and none but the first tokenises it.
 """
@@ -21,6 +21,7 @@ from deftx.core.integrity import damaged, sha256_of
 from deftx.core.readers import read_text
 
 BATCH = 1000  # lines tokenised together
+STORED = np.dtype("<i4")  # a file holds nothing but token ids, example after example
 
 
 def tokenised(tokenizer: Any, texts: Iterable[str], length: int, packed: bool) -> Iterator[Sequence[int]]:
@@ -50,19 +51,18 @@ def examples(tokenizer: Any, texts: Iterable[str], length: int, packed: bool) ->
 
 
 class Mapped:
-    """Examples of an Arrow file (number x length, int32): what is asked for is read, the rest stays on disk."""
+    """Examples of a file (number x length, int32): what is asked for is read, the rest stays on disk."""
 
     def __init__(self, file: Path, length: int) -> None:
-        from datasets import Dataset
-
-        self._dataset = Dataset.from_file(str(file)).with_format("numpy")
-        self.shape = (len(self._dataset), length)
+        self.shape = (file.stat().st_size // (STORED.itemsize * length), length)
+        is_empty = not self.shape[0]  # which cannot be mapped
+        self._tokens = np.empty(self.shape, STORED) if is_empty else np.memmap(file, STORED, "r", shape=self.shape)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, numbers: Sequence[int]) -> Tensor:
-        return torch.from_numpy(self._dataset[list(numbers)]["pieces"])
+        return torch.from_numpy(self._tokens[list(numbers)].astype(np.int32))
 
 
 def lines_of(corpus: Path) -> list[str]:
@@ -91,20 +91,21 @@ def cached(tokenizer: Any, corpus: Path, length: int, packed: bool) -> Tensor | 
     """
     text = sha256_of(corpus)[:16]
     cut = hashlib.sha256(f"{_identity(tokenizer)} {length} {packed}".encode()).hexdigest()[:16]
-    place = corpus.with_name(f".{corpus.name}.{text}.{cut}.arrow")
+    place = corpus.with_name(f".{corpus.name}.{text}.{cut}.tokens")
     if not _is_whole(place):
         lines = lines_of(corpus)
         if not os.access(corpus.parent, os.W_OK):
             return examples(tokenizer, lines, length, packed)
-        for old in corpus.parent.glob(f".{corpus.name}.*.arrow*"):
-            if text not in old.name:
+        for old in corpus.parent.glob(f".{corpus.name}.*"):
+            is_earlier = ".tokens" in old.suffixes and text not in old.name
+            if is_earlier or ".arrow" in old.suffixes:  # the format of earlier versions
                 old.unlink(missing_ok=True)
         _write(tokenised(tokenizer, lines, length, packed), length, place)
     return Mapped(place, length)
 
 
 def _is_whole(place: Path) -> bool:
-    """Whether an Arrow file is there, and as it was written."""
+    """Whether tokenised text is there, and as it was written."""
     witness = _witness(place)
     return place.is_file() and witness.is_file() and witness.read_bytes() == sha256_of(place).encode()
 
@@ -120,14 +121,11 @@ def _identity(tokenizer: Any) -> str:
 
 
 def _write(examples: Iterable[Sequence[int]], length: int, place: Path) -> None:
-    from datasets import Features, List, Value
-    from datasets.arrow_writer import ArrowWriter
-
+    remaining = iter(examples)
     with publish(place) as temporary:
-        writer = ArrowWriter(path=str(temporary), features=Features({"pieces": List(Value("int32"), length=length)}))
-        for example in examples:
-            writer.write({"pieces": example})
-        writer.finalize()
+        with temporary.open("wb") as stream:
+            while batch := list(islice(remaining, BATCH)):
+                stream.write(np.array(batch, STORED).reshape(-1, length).data)
         write_text(_witness(place), sha256_of(temporary))
 
 

@@ -30,7 +30,7 @@ from deftx.modules.registry import MODULE_TYPES
 from deftx.tasks.objective import Objective
 from deftx.tasks.training_data import Lesson, Rows, Text
 from deftx.training import checkpoints
-from deftx.training.distributed import first_process_first, processes
+from deftx.training.distributed import main_process_first, processes
 from deftx.training.loop import Record, fit
 from deftx.training.trainable import Entries, Parameters, parameters_of
 
@@ -114,7 +114,7 @@ def begin(job: Job) -> tuple[Any, Objective]:
         CorpusError, DatasetError: the data are no lesson.
     """
     torch.set_num_threads(threads())
-    with first_process_first():  # it tokenises the text, and refuses what is none, for all
+    with main_process_first():  # it tokenises the text, and refuses what is none, for all
         objective = job.lesson.objective(job.base)
     return job.lesson.model(job.base, job.seed).to(processes().device), objective
 

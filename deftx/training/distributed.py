@@ -22,39 +22,45 @@ class LostError(Exception):
 
 
 def processes() -> PartialState:
-    """Number of the processes, this one's rank and device."""
+    """Return the number of the processes, this one's rank and device."""
     return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
 
 
-def add_up(tensor: Tensor) -> None:
-    """Replace a tensor by its sum over all processes. All must call it, with tensors of one shape and dtype."""
+def all_reduce(tensor: Tensor) -> None:
+    """Replace a tensor by its sum over all processes. All must call it, with tensors of one shape and dtype.
+
+    Not by accelerate's `reduce`, which copies the tensor: gradients are as large as the model.
+    """
     if processes().num_processes > 1 and tensor.numel():
         with _together():
             torch.distributed.all_reduce(tensor)
 
 
-def any_of_them(holds: bool) -> bool:
-    """Whether something holds in one of the processes; all of them must ask."""
+def any_process(holds: bool) -> bool:
+    """Return whether something holds in one of the processes; all of them must ask."""
     if processes().num_processes == 1:
         return holds
     counted = torch.tensor(holds, dtype=torch.int32, device=processes().device)
-    add_up(counted)
+    all_reduce(counted)
     return bool(counted)
 
 
 @contextmanager
-def first_process_first() -> Iterator[None]:
-    """The first process runs the block alone, then all others do: they find what it wrote, or end with it."""
+def main_process_first() -> Iterator[None]:
+    """Run the block in the first process alone, then in all others: they find what it wrote, or end with it.
+
+    Not by accelerate's function of this name: what the block itself raises is not the loss of another process.
+    """
     state = processes()
     if not state.is_main_process:
-        meet()
+        barrier()
     yield
     if state.is_main_process:
-        meet()
+        barrier()
 
 
-def meet() -> None:
-    """Wait until all are here."""
+def barrier() -> None:
+    """Wait until all processes are here."""
     with _together():
         processes().wait_for_everyone()
 

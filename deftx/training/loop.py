@@ -25,7 +25,7 @@ from deftx.core.errors import DeltaError, StoppedError
 from deftx.core.provenance import threads
 from deftx.tasks.objective import Batch, Objective
 from deftx.training import checkpoints
-from deftx.training.distributed import add_up, any_of_them, meet, processes
+from deftx.training.distributed import all_reduce, any_process, barrier, processes
 from deftx.training.progress import Progress
 from deftx.training.trainable import Entries, clip, sum_gradients
 
@@ -113,13 +113,13 @@ def _train(run: "_Run", progress: Progress, checkpoint: Path | None) -> None:
                 progress.evaluated(run.record.history[-1])
             if run.step == run.steps:
                 break
-            stop = any_of_them(asked_to_stop())  # a signal reaches several processes in different steps
+            stop = any_process(asked_to_stop())  # a signal reaches several processes in different steps
             now = time.monotonic()
             if checkpoint and first_process and (stop or now - saved > CHECKPOINT_SECONDS):
                 checkpoints.save(checkpoint, *run.snapshot())
                 saved = now
             if stop:
-                meet()  # nobody ends before it is saved
+                barrier()  # nobody ends before it is saved
                 what = "checkpoint saved. Rerun to resume." if checkpoint else "no checkpoint. Rerun to start again."
                 raise StoppedError(f"Stopped by SIGTERM at step {run.step}/{run.steps}; {what}")
 
@@ -208,7 +208,7 @@ class _Run:
                 loss = self.objective.loss(self.model, self._on_device(part)) / count
             loss.backward()
             value += loss.detach()
-        add_up(value)
+        all_reduce(value)
         return float(value)
 
     def _autocast(self) -> torch.autocast:
@@ -219,7 +219,7 @@ class _Run:
         self.model.eval()
         with self._autocast():
             seen = self.objective.look(self.model, self.processes.process_index, self.processes.num_processes)
-        add_up(seen)
+        all_reduce(seen)
         measures = self.objective.measures(seen)
         self.record.history.append({"step": self.step} | measures)
         if self.step == 0 or self.phase.keep == "last" or not measures:

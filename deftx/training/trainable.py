@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from deftx.config.training import Training
 from deftx.models.sparse_embeddings import TouchedRows, UsedRows, word_lookup
-from deftx.training.distributed import add_up
+from deftx.training.distributed import all_reduce
 
 ROW = 1024  # entries of a vector whose norm is taken in float32
 
@@ -260,4 +260,4 @@ def sum_gradients(leaves: Iterable[nn.Parameter]) -> None:
     for leaf in leaves:
         if leaf.grad is None:
             leaf.grad = torch.zeros_like(leaf)
-        add_up(leaf.grad)
+        all_reduce(leaf.grad)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks import startup
 from deftx.cli.app import app
 from deftx.core import hashing
 from deftx.modules import lora
-from deftx.modules import vectors as vector_files
-from tests.helpers import REPOSITORY, pico, results, vectors
+from tests.helpers import pico, vectors
 from tests.helpers.command import spec
 
 IMPORTS = """
@@ -40,66 +40,47 @@ def test_help_imports_nothing_heavy() -> None:
     assert not imported(*commands) & {"torch", "transformers", "numpy", "pandas", "scipy", "sklearn", "yaml"}
 
 
-def test_corpus_and_dataset_import_no_torch(tmp_path: Path) -> None:
-    text, rows = pico.text(tmp_path / "text.txt"), pico.rows(tmp_path / "rows.csv")
-    settings = '{"files": [{"path": "text.txt"}], "min_lines": 10, "valid": 0.2}'
-    heavy = imported(
-        ["corpus", "xx", "--settings", settings, "--raw", text, "--evaluation", rows, "--out", tmp_path / "out"],
-        ["dataset", "xx", "test", "--settings", '{"layout": "csv"}', "--labels", '["bad", "good"]', "--raw", rows,
-         "--out", tmp_path / "test.csv"],
-    )  # fmt: skip
-    assert not heavy & {"torch", "transformers", "pandas", "scipy", "sklearn"}
+ARRAYS = frozenset({"numpy"})
+TABLES = ARRAYS | {"pandas", "pyarrow", "scipy"}
+TENSORS = ARRAYS | {"torch"}
+MODELS = TENSORS | {"transformers", "accelerate", "scipy"}
+"""transformers imports accelerate and scipy itself, for any model."""
+IMPORTS_OF: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("fetch", "corpus", "dataset", "status", "clean-deltas", "schema"), frozenset()),
+    **dict.fromkeys(("adopt", "compose", "convert", "score", "overlap"), ARRAYS),
+    **dict.fromkeys(("tables", "costs", "report"), TABLES),
+    **dict.fromkeys(("figures", "sweeps"), TABLES | {"matplotlib"}),
+    **dict.fromkeys(("mask", "random-mask", "prune"), TENSORS),
+    **dict.fromkeys(("base", "train", "export", "predict", "evaluate"), MODELS),
+}
+"""Large libraries that each verb may import, with a classifier, vectors and text to work on."""
 
 
-def test_tables_import_no_torch(tmp_path: Path) -> None:
-    import json
-
-    results.predictions(tmp_path, ("a", "b"), [0])
-    heavy = imported(
-        ["tables", tmp_path, "--plan", json.dumps(results.plan(("a", "b"), [0])), "--out", tmp_path / "out"]
-    )
-    assert not heavy & {"torch", "transformers", "sklearn", "matplotlib"}
-
-
-def test_the_report_imports_no_torch(tmp_path: Path) -> None:
-    captions = (REPOSITORY / "captions").glob("*.rst")
-    columns = "task,method,title,language,name,score,sd,low,high,p_holm,seeds,note"
-    (tmp_path / "scores.csv").write_text(f"{columns}\nmood,a,A,mean,mean of targets,50,,40,60,,1,\n")
-    (tmp_path / "base.json").write_text('{"model": "m", "revision": null, "hash": "", "tokenizer": "", "shapes": {}}')
-    named = '{"name": "x", "base": {}, "languages": {}, "tasks": {}, "methods": {"a": {}}}'
-    options = [part for caption in captions for part in ("--captions", caption)]
-    options += ["--base", tmp_path / "base.json", "--out", tmp_path / "report.html"]
-    heavy = imported(["report", tmp_path, "--config", named, *options])
-    assert not heavy & {"torch", "transformers", "sklearn", "matplotlib"}
+@pytest.fixture(scope="module")
+def large_imports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Large libraries that each verb has imported, each in a process of its own."""
+    folder = tmp_path_factory.mktemp("startup")
+    startup.prepare(folder)
+    verbs = startup.commands(folder, folder)
+    return {verb: startup.imported(line, folder).intersection(startup.HEAVY) for verb, line in verbs.items()}
 
 
-def test_sweeps_import_no_torch(tmp_path: Path) -> None:
-    columns = "task,method,title,language,score,low,high,metric"
-    (tmp_path / "scores.csv").write_text(f"{columns}\nmood,a,A,mean,50,40,60,macro_f1\n")
-    settings = '{"x": {"title": "x", "at": [1], "series": {"s": ["a"]}}}'
-    heavy = imported(["sweeps", tmp_path / "scores.csv", "--settings", settings, "--out", tmp_path / "sweeps"])
-    assert not heavy & {"torch", "transformers", "sklearn", "scipy"}
+def test_every_verb_is_covered(large_imports: dict[str, set[str]]) -> None:
+    assert large_imports.keys() | startup.LEFT_OUT == set(VERBS)
+    assert large_imports.keys() == IMPORTS_OF.keys()
 
 
-@pytest.mark.parametrize("verb", ["compose", "mask", "overlap", "prune", "random-mask"])
-def test_what_works_on_vectors_imports_no_transformers(tmp_path: Path, verb: str) -> None:
-    import json
+@pytest.mark.parametrize("verb", IMPORTS_OF)
+def test_a_verb_imports_what_it_needs_alone(large_imports: dict[str, set[str]], verb: str) -> None:
+    assert large_imports[verb] <= IMPORTS_OF[verb]
 
-    vector_files.save(vectors.dense(), tmp_path / "delta")
-    vector_files.save(vectors.sparse(kind="mask"), tmp_path / "mask")
-    content = {"model": "pico", "revision": None, "hash": vectors.BASE, "tokenizer": "t", "shapes": vectors.SHAPES}
-    (tmp_path / "base.json").write_text(json.dumps(content))
-    options = {
-        "compose": ["--base", tmp_path / "base.json"],
-        "mask": ["--selection", '{"rank": "gavish-donoho"}', "--k", "0.1", "--report", tmp_path / "report"],
-        "overlap": [],
-        "prune": ["--mask", tmp_path / "mask"],
-        "random-mask": ["--k", "0.1", "--report", tmp_path / "report"],
-    }
-    vector = f"a={tmp_path / 'delta'}" if verb == "overlap" else tmp_path / "delta"
-    heavy = imported([verb, vector, *options[verb], "--out", tmp_path / "out"])
-    assert not heavy & {"transformers", "accelerate", "pandas", "sklearn"}
-    assert ("torch" in heavy) is (verb in ("mask", "prune", "random-mask"))
+
+def test_languages_are_trained_without_datasets(tmp_path: Path, pico_bert: Path) -> None:
+    """Token ids are kept in a file that numpy maps."""
+    text = pico.text(tmp_path / "train.txt")
+    command = ["train", "--spec", spec(block=16), "--base", pico_bert, "--train", text, "--valid", text]
+    heavy = imported([*command, "--out", tmp_path / "delta"])
+    assert not heavy & {"datasets", "pyarrow", "pandas", "peft", "sklearn", "matplotlib"}
 
 
 def test_adapters_are_composed_without_transformers(tmp_path: Path) -> None:

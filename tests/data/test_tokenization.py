@@ -51,10 +51,19 @@ def test_text_is_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         3,
         3,
     ]
-    assert len(list(tmp_path.glob(".text.txt.*.arrow"))) == 3
+    assert len(list(tmp_path.glob(".text.txt.*.tokens"))) == 3
     pico.text(corpus, 50, seed=3)
+    for name in (".text.txt.0.1.arrow", ".text.txt.0.1.arrow.sha256"):
+        (tmp_path / name).touch()  # as earlier versions kept it
     assert len(cached(TOKENIZER, corpus, 8, False)) == 50
-    assert len(list(tmp_path.glob(".text.txt.*.arrow"))) == 1, "what belongs to the earlier text is gone"
+    assert len(list(tmp_path.glob(".text.txt.*.tokens"))) == 1, "what belongs to the earlier text is gone"
+    assert not list(tmp_path.glob(".text.txt.*.arrow*"))
+
+
+def test_text_without_a_whole_block_is_kept_as_well(tmp_path: Path) -> None:
+    corpus = pico.text(tmp_path / "text.txt", 1)
+    assert [cached(TOKENIZER, corpus, 64, True).shape for _ in range(2)] == [(0, 64), (0, 64)]
+    assert pieces_in(cached(TOKENIZER, corpus, 64, True)).tolist() == []
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

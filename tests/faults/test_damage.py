@@ -242,7 +242,7 @@ def test_a_damaged_cache_is_made_again(finished: Project, tmp_path: Path) -> Non
         return examples[list(range(len(examples)))].tolist()
 
     expected = read()
-    [place] = folder.glob(".train.txt.gz.*.arrow")
+    [place] = folder.glob(".train.txt.gz.*.tokens")
     good = place.read_bytes()
     for content in (b"", good[:-9], good.replace(b"\1", b"\2", 1)):
         place.write_bytes(content)
