@@ -22,7 +22,7 @@ from benchmarks.sparse_phase import batch_of, loss_of, model_of
 from deftx.config.training import Training
 from deftx.core.device import wants_bf16
 from deftx.finetuning.gradients import summed_gradients
-from deftx.tasks.training_data import freeze_output
+from deftx.tasks.masked_lm import freeze_output
 from deftx.training.trainable import all_entries, clip, parameters_of
 
 USED_SHARE = 0.08  # 20,000 of 250,002

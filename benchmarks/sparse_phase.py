@@ -26,9 +26,8 @@ from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.models import configuration
 from deftx.config.training import Training
 from deftx.core.device import wants_bf16
-from deftx.tasks.masked_lm import MaskedLM
+from deftx.tasks.masked_lm import MaskedLM, freeze_output
 from deftx.tasks.objective import Batch
-from deftx.tasks.training_data import freeze_output
 from deftx.training.trainable import clip, masked_entries, parameters_of
 
 BATCH, LENGTH, SHARE, STEPS = 8, 128, 0.05, 5

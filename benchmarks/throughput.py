@@ -23,8 +23,7 @@ from benchmarks.measure import Row, child, emit, say
 from benchmarks.models import configuration
 from deftx.config.training import LanguageTraining, Phase
 from deftx.core.device import wants_bf16
-from deftx.tasks.masked_lm import MaskedLM
-from deftx.tasks.training_data import freeze_output
+from deftx.tasks.masked_lm import MaskedLM, freeze_output
 from deftx.training.loop import _Run
 from deftx.training.trainable import all_entries, parameters_of
 
@@ -64,7 +63,7 @@ def ours(scale: str, tied: bool, profiled: bool) -> float:
     data = blocks(config.vocab_size)
     objective = MaskedLM(Tokenizer(config.vocab_size), data, data[:1], 0.15)
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
-    entries = all_entries(model, parameters_of(model, base, recipe), objective.pieces())
+    entries = all_entries(model, parameters_of(model, base, recipe), objective.token_ids())
     run = _Run(model, entries, objective, PHASE, 0, recipe)
     run.advance()
     if profiled:

@@ -49,11 +49,12 @@ rule evaluate:
         runtime=lasting(15),
     params:
         max_length=JOBS.max_length,
-        code=JOBS.code_with_modules("deftx.evaluation.predict"),
+        forward=JOBS.forward,
+        code=JOBS.code_of_predictions,
     message:
         "{wildcards.method}: predict {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
     shell:
-        "deftx predict {input.recipe} --base {input.base} --dataset {input.dataset} --max-length {params.max_length}"
+        "deftx predict {input.recipe} --base {input.base} --dataset {input.dataset} --max-length {params.max_length} {params.forward}"
         " --predictions {output.predictions} 2> {log}"
 
 

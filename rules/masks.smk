@@ -5,6 +5,7 @@ import re
 from deftx.masks.registry import MASK_SCORES
 
 MASK = {role: Step(GRAPH, kinds.mask_pattern(role)) for role in ("language", "task")}
+PRUNED = {role: Step(GRAPH, kinds.module_pattern("pruned", role)) for role in ("language", "task")}
 
 # Selections whose masks are drawn at random, as a pattern of their names; where there are none it matches nothing.
 RANDOM = "|".join(re.escape(n) for n, s in EXPERIMENT.selections.items() if MASK_SCORES[s.select].drawn) or "(?!)"
@@ -109,13 +110,13 @@ use rule random_mask_language as random_mask_task with:
 
 rule prune_language:
     input:
-        unpack(STEPS["pruned", "language"].needs),
+        unpack(PRUNED["language"].needs),
     output:
-        STEPS["pruned", "language"].file,
+        PRUNED["language"].file,
     log:
-        STEPS["pruned", "language"].log,
+        PRUNED["language"].log,
     benchmark:
-        STEPS["pruned", "language"].benchmark
+        PRUNED["language"].benchmark
     conda:
         "../envs/deftx.yaml"
     threads: TRAIN_THREADS
@@ -124,7 +125,7 @@ rule prune_language:
         gpu=GPU,
         runtime=lasting(60),
     params:
-        code=JOBS.code_of_type("pruned"),
+        code=JOBS.code_of_pruning,
     message:
         "{wildcards.lang}: delta pruned to its mask, {wildcards.selection}, seed {wildcards.seed}"
     shell:
@@ -133,12 +134,12 @@ rule prune_language:
 
 use rule prune_language as prune_task with:
     input:
-        unpack(STEPS["pruned", "task"].needs),
+        unpack(PRUNED["task"].needs),
     output:
-        STEPS["pruned", "task"].file,
+        PRUNED["task"].file,
     log:
-        STEPS["pruned", "task"].log,
+        PRUNED["task"].log,
     benchmark:
-        STEPS["pruned", "task"].benchmark
+        PRUNED["task"].benchmark
     message:
         "{wildcards.task} from {wildcards.start}: delta pruned to its mask, {wildcards.selection}, seed {wildcards.seed}"

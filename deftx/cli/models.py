@@ -103,12 +103,19 @@ Length = Annotated[int, typer.Option(help="Texts are cut to so many tokens.")]
 JudgedBy = Annotated[str, typer.Option(help="What the task is judged by: macro_f1 or accuracy.")]
 
 
-def predict(recipe: Recipe, base: Base, dataset: Dataset, predictions: Predictions, max_length: Length = 128) -> None:
+def predict(
+    recipe: Recipe,
+    base: Base,
+    dataset: Dataset,
+    predictions: Predictions,
+    max_length: Length = 128,
+    forward: Annotated[str, typer.Option(help="How the model computes logits, as the task was trained.")] = "plain",
+) -> None:
     """Predict the labels of a test set with a composed model."""
     from deftx.evaluation import predict as predicting
 
     gpus.take()
-    predicting.predict(recipe, base, dataset, max_length, predictions)
+    predicting.predict(recipe, base, dataset, max_length, predictions, forward)
 
 
 def score(

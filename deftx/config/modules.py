@@ -124,6 +124,10 @@ class TrainingSpec(Strict):
     """Settings of a task's training."""
     labels: tuple[str, ...] | None = None
     """A task's labels, in the order of the classifier's outputs."""
+    kind: str = "classification"
+    """Kind of the task (`deftx.tasks.registry`)."""
+    forward: str | None = None
+    """How a task's model computes logits, where not by the first way that suits the kind."""
     phase: Phase
     """Length and speed."""
     sizes: dict[str, Any] = {}  # noqa: RUF012 (pydantic copies defaults)

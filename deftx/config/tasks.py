@@ -11,9 +11,20 @@ from deftx.config.report import Published
 Metric = Literal["macro_f1", "accuracy"]
 
 
-class Task(Strict):
-    """A classification task: where it is learned and where it is tried."""
+Kind = Annotated[str, Field(json_schema_extra={"registry": "task kinds"})]
+"""Name of a kind of task (`deftx.tasks.registry`)."""
+ForwardName = Annotated[str, Field(json_schema_extra={"registry": "forwards"})]
+"""Name of a way forward (`deftx.tasks.forwards.registry`)."""
 
+
+class Task(Strict):
+    """A task: what it is, where it is learned and where it is tried."""
+
+    kind: Kind = "classification"
+    """What its rows look like: a text or a pair of texts with one label."""
+    forward: ForwardName | None = None
+    """How its model computes logits, where not by the first way that suits the kind; `plain` is a classifier on the
+    first token."""
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     """The labels, in the order of the classifier's outputs."""
     source: Name

@@ -23,19 +23,25 @@ from deftx.data.rows import Row, check_labels
 from deftx.data.rows import load as load_rows
 from deftx.merging import recipe as recipes
 from deftx.models import base_model
-from deftx.tasks.inference import probabilities, tokenise
+from deftx.tasks.forwards.registry import FORWARDS
+from deftx.tasks.inference import probabilities
+from deftx.tasks.objective import forward_pass
 
 
-def predict(recipe: Path, base: Path, dataset: Path, max_length: int, out: Path) -> None:
+def predict(recipe: Path, base: Path, dataset: Path, max_length: int, out: Path, forward: str = "plain") -> None:
     """Predict the labels of a dataset with a composed model; writes the CSV file `out`, and its provenance as JSON.
 
     The JSON beside it holds the SHA-256 of the CSV file, hashes of base and dataset, the labels, and for each module
     its hash, weight, number of entries and seed (the task's first). Each module is loaded and hashed once.
 
+    Args:
+        forward: how the model computes logits, by its name in `deftx.tasks.forwards.registry`.
     Raises:
-        ConfigError: a file to write has the name of another one.
+        ConfigError: a file to write has the name of another one, or there is no such way forward.
         VectorError, BaseModelError, DatasetError: something does not fit; named.
     """
+    if forward not in FORWARDS:
+        raise ConfigError(f"there is no way forward {forward!r}; ways are {', '.join(FORWARDS)}")
     _check_names(out, (recipe, base, dataset, dataset.with_suffix(".json")))
     torch.set_num_threads(threads())
     description = base_model.read(base)
@@ -44,7 +50,7 @@ def predict(recipe: Path, base: Path, dataset: Path, max_length: int, out: Path)
     modules = [module for module, _ in terms]
     entries = [module.entries for module in modules]
     seeds = [module.metadata.seed for module in sorted(modules, key=lambda module: not module.head)]
-    model = recipes.build(composed, description, terms)
+    model = recipes.build(composed, description, terms, forward)
     del terms, modules  # a dense module is as large as the model
     model.to(device())
     rows = load_rows(dataset)
@@ -52,8 +58,9 @@ def predict(recipe: Path, base: Path, dataset: Path, max_length: int, out: Path)
         raise DatasetError(f"{dataset} holds no row, so there is nothing to predict. Check the file, or make it again")
     labels = list(model.config.id2label.values())
     check_labels(rows, labels, dataset)
-    tokenizer = base_model.tokenizer(description)
-    write_text(out, as_csv(rows, labels, probabilities(model, tokenizer, tokenise(tokenizer, rows, max_length))))
+    tokenizer, way = base_model.tokenizer(description), forward_pass(forward)
+    encoded = way.encode(tokenizer, rows, max_length)
+    write_text(out, as_csv(rows, labels, probabilities(model, way, tokenizer, encoded)))
     content = {
         "sha256": sha256_of(out),
         "base": description.hash,
@@ -65,6 +72,7 @@ def predict(recipe: Path, base: Path, dataset: Path, max_length: int, out: Path)
         "entries": entries,
         "seeds": seeds,
         "max_length": max_length,
+        **({} if forward == "plain" else {"forward": forward}),
         "versions": {name: version for name, version in versions().items() if name in ("deftx", "torch")},
     }
     write_json(out.with_suffix(".json"), content)

@@ -20,6 +20,7 @@ from deftx.experiment import methods as resolved
 from deftx.experiment.config import Experiment
 from deftx.masks.registry import MASK_SCORES
 from deftx.modules.registry import MODULE_TYPES
+from deftx.tasks.registry import TASK_KINDS
 
 TAKEN = ("costs", "published")
 """Tables of the report beside those of the tasks."""
@@ -149,6 +150,7 @@ def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
         for code in codes:
             if code not in held:
                 yield f"{where}: dataset {name} does not hold the {role} language {code}"
+    yield from _of_kind(where, task)
     yield from _lacking_splits(where, task, experiment.datasets)
     for key, names in (("labels", task.labels), ("targets", task.targets)):
         for name, count in Counter(names).items():
@@ -171,6 +173,21 @@ def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
                     f"{task.source}, which has no text; give languages.{task.source} a corpus, or set "
                     "source_adaptation: false"
                 )
+
+
+def _of_kind(where: str, task: Task) -> Iterator[str]:
+    """Kinds of tasks and ways forward that are not known, and what does not suit a kind."""
+    kind = TASK_KINDS.get(task.kind)
+    if kind is None:
+        yield f"{where}.kind: there is no kind of task {task.kind!r}; kinds are {_known(TASK_KINDS)}"
+        return
+    if task.forward is not None and task.forward not in kind.forwards:
+        yield (
+            f"{where}.forward: {task.forward!r} does not suit a task of kind {task.kind}; it may be "
+            f"{_known(kind.forwards)}"
+        )
+    if task.metric not in kind.metrics:
+        yield f"{where}.metric: a task of kind {task.kind} is judged by {_known(kind.metrics)}, not by {task.metric}"
 
 
 def _lacking_splits(where: str, task: Task, datasets: Mapping[str, Dataset]) -> Iterator[str]:

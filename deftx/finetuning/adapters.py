@@ -8,7 +8,6 @@ import torch
 
 from deftx.config.modules import LanguageAdapter, TaskAdapter
 from deftx.core.errors import VectorError
-from deftx.core.hashing import code_of
 from deftx.finetuning import common
 from deftx.finetuning.common import Arrays, Job, arrays
 from deftx.modules import adapters
@@ -32,17 +31,17 @@ def train(job: Job) -> Record:
     adapter = adapters.Adapter(shape)
     adapters.insert(model, [module.to(model.device) for module in (*below, adapter)])
     entries = AllEntries(dict(adapter.named_parameters()), head)
-    metadata = adapters.Metadata(shape=shape, role=job.lesson.role, **common.origin(job))
+    metadata = adapters.Metadata(shape=shape, role=job.data.role, **common.origin(job))
 
     def save(task_head: Arrays) -> None:
         adapters.save(adapters.Stored(metadata, arrays(entries.base), task_head), job.out)
 
-    code = {"code": code_of("deftx.finetuning.adapters")}
+    code = {"code": common.code(job, "deftx.finetuning.adapters")}
     return common.train(job, model, objective, entries, metadata, code, save)
 
 
 def _shape(job: Job) -> adapters.Shape:
-    if job.lesson.role == "language":
+    if job.data.role == "language":
         of_language = common.sized(job, LanguageAdapter)
         return adapters.shape_of(job.base, of_language.reduction, of_language.invertible_reduction, 0)
     of_task = common.sized(job, TaskAdapter)
@@ -53,7 +52,7 @@ def _below(job: Job) -> list[adapters.Adapter]:
     """The adapter a task's is stacked on, if there is one."""
     if job.start is None:
         return []
-    if job.lesson.role == "language":
+    if job.data.role == "language":
         raise VectorError(f"{job.start}: a language adapter starts from the base model; leave out --start")
     stored = adapters.load(job.start)
     check_base(stored, job.base, job.start)

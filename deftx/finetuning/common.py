@@ -1,8 +1,7 @@
-"""Training: what is the same whatever is learned (`deftx.tasks.training_data`) and whatever moves.
+"""Fine-tuning: what is the same whatever is learned (`deftx.tasks.training_data`) and whatever moves.
 
-What moves, and what is left of it, is one module each: `full_training`, `sparse_training`, `gradients`,
-`adapter_training`, `lora_training`. A task's head restarts from the same seeded values in each and is stored in full;
-a masked-LM head is trained and thrown away.
+What moves, and what is left of it, is one module each (`full`, `sparse`, `gradients`, `adapters`, `lora`). A task's
+head restarts from the same seeded values in each and is stored in full; a masked-LM head is trained and thrown away.
 """
 
 import shutil
@@ -21,14 +20,17 @@ from torch import Tensor, nn
 from deftx.config.modules import TrainingSpec
 from deftx.config.training import Phase
 from deftx.core.errors import ConfigError, DeltaError
+from deftx.core.hashing import code_of
 from deftx.core.integrity import sha256_of, write_json
 from deftx.core.provenance import threads, versions
 from deftx.models import base_model
 from deftx.modules import vectors
 from deftx.modules.addition import add
 from deftx.modules.registry import MODULE_TYPES
+from deftx.tasks.forwards.registry import FORWARDS
 from deftx.tasks.objective import Objective
-from deftx.tasks.training_data import Lesson, Rows, Text
+from deftx.tasks.registry import LANGUAGE_OBJECTIVE, OBJECTIVES, TASK_KINDS
+from deftx.tasks.training_data import TrainingData
 from deftx.training import checkpoints
 from deftx.training.distributed import main_process_first, processes
 from deftx.training.loop import Record, fit
@@ -42,7 +44,7 @@ S = TypeVar("S", bound=BaseModel)
 class Job:
     """What all trainings are told."""
 
-    lesson: Lesson
+    data: TrainingData
     base: base_model.Description
     phase: Phase
     seed: int
@@ -83,14 +85,27 @@ def run(
         raise ConfigError(f"no training leaves a module of type {spec.type!r}; types are {known}")
     if entry.masked != (mask is not None):
         raise ConfigError(f"a training of type {spec.type} {'needs' if entry.masked else 'goes without'} --mask")
-    data: Lesson
-    if spec.language is not None:
-        data = Text(train, valid, spec.language)
-    else:
-        assert spec.task is not None and spec.labels is not None
-        data = Rows(train, valid, spec.task, spec.labels)
+    data = _training_data(spec, train, valid)
     job = Job(data, base_model.read(base), spec.phase, spec.seed, out, start, mask, spec.sizes)
     return cast(Way, import_module(entry.make)).train(job)
+
+
+def _training_data(spec: TrainingSpec, train: Path, valid: Path) -> TrainingData:
+    """Return what a spec says is learned.
+
+    Raises:
+        ConfigError: there is no such kind of task, or no such way forward.
+    """
+    if spec.language is not None:
+        return TrainingData(LANGUAGE_OBJECTIVE, train, valid, spec.language)
+    assert spec.task is not None
+    if spec.kind not in TASK_KINDS:
+        raise ConfigError(f"there is no kind of task {spec.kind!r}; kinds are {', '.join(TASK_KINDS)}")
+    kind = TASK_KINDS[spec.kind]
+    forward = spec.forward or kind.forwards[0]
+    if forward not in FORWARDS:
+        raise ConfigError(f"there is no way forward {forward!r}; ways are {', '.join(FORWARDS)}")
+    return TrainingData(OBJECTIVES[kind.objective], train, valid, spec.task, spec.labels, forward)
 
 
 def sized(job: Job, kind: type[S]) -> S:
@@ -107,16 +122,16 @@ def sized(job: Job, kind: type[S]) -> S:
 
 
 def begin(job: Job) -> tuple[Any, Objective]:
-    """The base model with the lesson's head, on the device that computes, and the objective.
+    """Return the base model with the objective's head, on the device that computes, and the objective.
 
     Raises:
         BaseModelError: the base model cannot be loaded.
-        CorpusError, DatasetError: the data are no lesson.
+        CorpusError, DatasetError: nothing can be learned from the data.
     """
     torch.set_num_threads(threads())
-    with main_process_first():  # it tokenises the text, and refuses what is none, for all
-        objective = job.lesson.objective(job.base)
-    return job.lesson.model(job.base, job.seed).to(processes().device), objective
+    with main_process_first():  # it tokenises the text, or refuses it, for all
+        objective = job.data.objective(job.base)
+    return job.data.model(job.base, job.seed).to(processes().device), objective
 
 
 def at_start(job: Job, model: Any) -> Parameters:
@@ -130,7 +145,7 @@ def at_start(job: Job, model: Any) -> Parameters:
         vector = vectors.load(job.start)
         vectors.check_fits(vector.metadata, job.base.shapes, job.base.hash, job.start)
         add({name: p.data for name, p in encoder.items()}, vector, 1.0)
-    return parameters_of(model, encoder, job.lesson.recipe)
+    return parameters_of(model, encoder, job.data.recipe)
 
 
 def freeze(job: Job, model: Any) -> dict[str, nn.Parameter]:
@@ -142,17 +157,17 @@ def freeze(job: Job, model: Any) -> dict[str, nn.Parameter]:
 
 def origin(job: Job) -> dict[str, Any]:
     """What the metadata of every result state."""
-    lesson = job.lesson
+    data = job.data
     return {
         "base": job.base.hash,
         "base_model": job.base.name,
         "base_revision": job.base.revision,
         "start": [sha256_of(job.start)] if job.start else [],
-        "objective": lesson.kind,
-        "labels": None if lesson.labels is None else list(lesson.labels),
-        "settings": lesson.recipe.model_dump(mode="json") | {"phase": job.phase.model_dump(mode="json")},
+        "objective": data.entry.name,
+        "labels": None if data.labels is None else list(data.labels),
+        "settings": data.recipe.model_dump(mode="json") | {"phase": job.phase.model_dump(mode="json")},
         "seed": job.seed,
-        "data": {"train": sha256_of(lesson.train), "valid": sha256_of(lesson.valid)},
+        "data": {"train": sha256_of(data.train), "valid": sha256_of(data.valid)},
         "threads": threads(),
         "processes": processes().num_processes,
         "versions": versions(),
@@ -183,13 +198,20 @@ def train(
     of_the_job = metadata.model_dump(mode="json", exclude={"processes", "threads"})  # `fit` looks at these
     checkpoint = checkpoints.path_for(job.out, of_the_job | beside)
     _check_room(job, entries, checkpoint)
-    record = fit(model, entries, objective, job.phase, job.seed, job.lesson.recipe, pull, checkpoint)
+    record = fit(model, entries, objective, job.phase, job.seed, job.data.recipe, pull, checkpoint)
     if processes().is_main_process:
-        save({} if job.lesson.labels is None else arrays(entries.head))
+        save({} if job.data.labels is None else arrays(entries.head))
         beside_it = job.out.with_suffix(".json")
         write_json(beside_it, asdict(record))
         checkpoints.remove(job.out, [job.out, beside_it])
     return record
+
+
+def code(job: Job, *modules: str) -> str:
+    """Return the hash of the code that trains a module, and of the objective and the way forward it trains with."""
+    entry = job.data.entry
+    forward = [] if job.data.role == "language" else [FORWARDS[job.data.forward].code]
+    return code_of(*modules, entry.code, *forward)
 
 
 def arrays(tensors: Mapping[str, Tensor]) -> Arrays:

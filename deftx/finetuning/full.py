@@ -4,7 +4,6 @@ Its largest entries, as they are (LT-SFT: Ansell et al. 2022, section 3.1) or de
 section 3.2), become the mask of `deftx.finetuning.sparse`.
 """
 
-from deftx.core.hashing import code_of
 from deftx.finetuning import common
 from deftx.finetuning.common import Arrays, Job, arrays
 from deftx.modules import vectors
@@ -20,9 +19,9 @@ def train(job: Job) -> Record:
         And what `deftx.finetuning.common` raises.
     """
     model, objective = common.begin(job)
-    pull = pull_of(model, job.lesson.recipe)
+    pull = pull_of(model, job.data.recipe)
     # Nothing else may hold the model's parameters: of word embeddings only some rows may be left.
-    entries = all_entries(model, common.at_start(job, model), objective.pieces())
+    entries = all_entries(model, common.at_start(job, model), objective.token_ids())
     shapes = {name: job.base.shapes[name] for name in entries.base}
     metadata = vectors.Metadata(kind="delta", shapes=shapes, **common.origin(job))
 
@@ -30,5 +29,5 @@ def train(job: Job) -> Record:
         delta = arrays(entries.difference())
         vectors.save(vectors.Vector(metadata, dense=delta, head=task_head, rows=arrays(entries.rows)), job.out)
 
-    code = {"code": code_of("deftx.finetuning.full")}
+    code = {"code": common.code(job, "deftx.finetuning.full")}
     return common.train(job, model, objective, entries, metadata, code, save, pull)

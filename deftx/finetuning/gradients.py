@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deftx.core.hashing import code_of
 from deftx.finetuning import common
 from deftx.finetuning.common import Arrays, Job, arrays
 from deftx.models.sparse_embeddings import TouchedRows
@@ -27,7 +26,7 @@ def train(job: Job) -> Record:
         And what `deftx.finetuning.common` raises.
     """
     model, objective = common.begin(job)
-    entries = summed_gradients(model, common.at_start(job, model), objective.pieces())
+    entries = summed_gradients(model, common.at_start(job, model), objective.token_ids())
     shapes = {name: job.base.shapes[name] for name in entries.base}
     metadata = vectors.Metadata(kind="gradient", shapes=shapes, **common.origin(job))
 
@@ -35,7 +34,7 @@ def train(job: Job) -> Record:
         sums = arrays(entries.difference())
         vectors.save(vectors.Vector(metadata, dense=sums, head=task_head, rows=arrays(entries.rows)), job.out)
 
-    code = {"code": code_of("deftx.finetuning.gradients")}
+    code = {"code": common.code(job, "deftx.finetuning.gradients")}
     return common.train(job, model, objective, entries, metadata, code, save)
 
 

@@ -13,7 +13,6 @@ from torch import nn
 
 from deftx.config.modules import Lora
 from deftx.core.errors import VectorError
-from deftx.core.hashing import code_of
 from deftx.finetuning import common
 from deftx.finetuning.common import Arrays, Job, arrays
 from deftx.modules import lora
@@ -41,12 +40,12 @@ def train(job: Job) -> Record:
         parameter.requires_grad_(True)  # peft freezes all that it finds beside its own, such as a new pooler
     origin = common.origin(job)
     origin["versions"] |= {"peft": metadata.version("peft")}
-    described = lora.Metadata(shape=shape, role=job.lesson.role, **origin)
+    described = lora.Metadata(shape=shape, role=job.data.role, **origin)
 
     def save(task_head: Arrays) -> None:
         lora.save(lora.Stored(described, arrays(entries.base), task_head), job.out)
 
-    code = {"code": code_of("deftx.finetuning.lora")}
+    code = {"code": common.code(job, "deftx.finetuning.lora")}
     return common.train(job, model, objective, entries, described, code, save)
 
 
@@ -69,7 +68,7 @@ def _below(job: Job) -> list[tuple[lora.Stored, float]]:
     """The language's LoRA a task's is trained on top of, if there is one."""
     if job.start is None:
         return []
-    if job.lesson.role == "language":
+    if job.data.role == "language":
         raise VectorError(f"{job.start}: a language's LoRA starts from the base model; leave out --start")
     stored = lora.load(job.start)
     lora.check([(job.start, stored, 1.0)], job.base)

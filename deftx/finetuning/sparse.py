@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from deftx.core.errors import VectorError
-from deftx.core.hashing import code_of
 from deftx.core.integrity import sha256_of
 from deftx.finetuning import common
 from deftx.finetuning.common import Arrays, Job, arrays
@@ -30,7 +29,7 @@ def train(job: Job) -> Record:
     assert job.mask is not None
     mask = job.mask
     model, objective = common.begin(job)
-    pull = pull_of(model, job.lesson.recipe)
+    pull = pull_of(model, job.data.recipe)
     parameters = common.at_start(job, model)
     entries = masked_entries(model, parameters, _positions(mask, job, parameters.maskable))
     shapes = {name: job.base.shapes[name] for name in entries.base}
@@ -42,7 +41,7 @@ def train(job: Job) -> Record:
         values = arrays(entries.difference())
         vectors.save(vectors.Vector(metadata, positions=arrays(positions), values=values, head=task_head), job.out)
 
-    beside = {"mask": sha256_of(mask), "code": code_of("deftx.finetuning.sparse")}
+    beside = {"mask": sha256_of(mask), "code": common.code(job, "deftx.finetuning.sparse")}
     return common.train(job, model, objective, entries, metadata, beside, save, pull)
 
 

@@ -19,7 +19,6 @@ from deftx.core.integrity import read_json, remade, sha256_of, write_json
 from deftx.merging import arithmetic, conflicts
 from deftx.merging.overlap import overlap
 from deftx.merging.registry import MERGING_RULES
-from deftx.models import base_model
 from deftx.models.base_model import Description
 from deftx.modules import loading, vectors
 
@@ -204,22 +203,30 @@ def load_terms(recipe: Recipe, description: Description) -> list[tuple[Any, floa
     return conflicts.resolve(list(terms), recipe.conflicts)
 
 
-def build(recipe: Recipe, description: Description, terms: Sequence[tuple[Any, float]] | None = None) -> Any:
+def build(
+    recipe: Recipe,
+    description: Description,
+    terms: Sequence[tuple[Any, float]] | None = None,
+    forward: str = "plain",
+) -> Any:
     """Build a composed model with its head, for inference.
 
     Args:
         terms: the recipe's modules, where `load_terms` has loaded them already.
+        forward: how the task's model computes logits (`deftx.tasks.forwards.registry`), which decides over its head.
     Raises:
         VectorError: no module of the recipe carries a head, or a module does not fit.
     """
     import torch
+
+    from deftx.tasks.objective import forward_pass
 
     if terms is None:
         terms = load_terms(recipe, description)
     task = next((module for module, _ in terms if module.head), None)
     if task is None or task.metadata.labels is None:
         raise VectorError("the composed model has no task vector, so there is no head to evaluate")
-    model = base_model.classifier(description, task.metadata.labels, seed=0)
+    model = forward_pass(forward).model(description, task.metadata.labels, seed=0)
     loading.apply(model, description, terms)
     parameters = dict(model.named_parameters())
     for name, value in task.head.items():

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from deftx.core.errors import BaseModelError, ConfigError, VectorError
 from deftx.models.base_model import Description
+from deftx.models.registry import ARCHITECTURES
 from deftx.modules import parameters as parameter_files
 from deftx.modules.parameters import check_base
 from deftx.modules.parameters import save as save
@@ -78,24 +79,50 @@ def shape_of(description: Description, reduction: int, coupling: int | None, lef
         ConfigError: nothing is left of a width, or no layer.
         BaseModelError: the encoder is of a kind adapters do not fit.
     """
-    layers = {name.split(".")[2] for name in description.shapes if name.startswith("encoder.layer.")}
-    norms = ("embeddings.LayerNorm.weight", *(f"encoder.layer.{n}.output.LayerNorm.weight" for n in layers))
-    widths = {tuple(description.shapes.get(name, ())) for name in norms}
-    if not layers or len(widths) > 1 or () in widths:
-        raise BaseModelError(f"{description.name}: {UNKNOWN}")
-    ((width,),) = widths
+    layers, width = _layers_of(description)
     inner = {"reduction": width // reduction, "invertible_reduction": width // 2 // (coupling or 1)}
     for key, size in inner.items():
         if size < 1:
             raise ConfigError(f"{key}: nothing is left of the encoder's width of {width}; give a smaller one")
-    if len(layers) <= left_out:
-        raise ConfigError(f"leave_out_last: the encoder has {len(layers)} layer, so none is left; set it to false")
+    if layers <= left_out:
+        raise ConfigError(f"leave_out_last: the encoder has {layers} layer, so none is left; set it to false")
     return Shape(
         width=width,
-        layers=len(layers) - left_out,
+        layers=layers - left_out,
         bottleneck=inner["reduction"],
         coupling=None if coupling is None else inner["invertible_reduction"],
     )
+
+
+def _layers_of(description: Description) -> tuple[int, int]:
+    """Return number and width of the layers of a base model, by the names of its norms in a registered architecture.
+
+    Raises:
+        BaseModelError: the names are those of no architecture we know.
+    """
+    for entry in ARCHITECTURES.values():
+        numbers = {
+            name.removeprefix(entry.layers).partition(".")[0]
+            for name in description.shapes
+            if name.startswith(entry.layers)
+        }
+        norms = (f"{entry.layers}{number}.{entry.adapter_norm}.weight" for number in numbers)
+        widths = {tuple(description.shapes.get(name, ())) for name in (f"{entry.embedding_norm}.weight", *norms)}
+        if numbers and len(widths) == 1 and () not in widths:
+            ((width,),) = widths
+            return len(numbers), width
+    raise BaseModelError(f"{description.name}: {UNKNOWN}")
+
+
+def _norms_of(encoder: Any) -> list[nn.Module] | None:
+    """Return the norm of each layer around which adapters stand; None in no architecture we know."""
+    for entry in ARCHITECTURES.values():
+        try:
+            layers = encoder.get_submodule(entry.layers.removesuffix("."))
+            return [layer.get_submodule(entry.adapter_norm) for layer in layers]
+        except AttributeError:
+            continue
+    return None
 
 
 def halves(width: int) -> tuple[int, int]:
@@ -162,11 +189,9 @@ def insert(model: Any, stack: Sequence[Adapter]) -> None:
         BaseModelError: the model's layers are not those of a BERT or RoBERTa.
     """
     encoder = model.base_model
-    try:
-        norms = [layer.output.LayerNorm for layer in encoder.encoder.layer]
-        embeddings = encoder.embeddings
-    except AttributeError:
-        raise BaseModelError(f"{type(model).__name__}: {UNKNOWN}") from None
+    norms, embeddings = _norms_of(encoder), getattr(encoder, "embeddings", None)
+    if norms is None or embeddings is None:
+        raise BaseModelError(f"{type(model).__name__}: {UNKNOWN}")
     encoder.add_module("adapters", nn.ModuleList(stack))
     for norm, *bottlenecks in zip(norms, *(adapter.layers for adapter in stack), strict=False):
         norm.register_forward_pre_hook(_around(bottlenecks))

@@ -46,7 +46,8 @@ class Metadata(BaseModel):
     shape: Shape
     start: list[str] = []
     """Hash of the language module a task's was trained on."""
-    objective: Literal["masked-lm", "classification"]
+    objective: str
+    """What it was trained with, by its name in `deftx.tasks.registry`."""
     labels: list[str] | None = None
     settings: dict[str, Any] = {}
     seed: int

@@ -44,6 +44,8 @@ class ModuleType:
     """Whether a task is trained on top of the source language's module where a method does not say."""
     several: bool = True
     """Whether several processes may train it together."""
+    shared: bool = False
+    """Whether modules of languages may come from the cache that experiments share."""
     in_methods: bool = True
     """Whether a method may name it."""
 
@@ -69,6 +71,7 @@ _ENTRIES = (
         make="deftx.finetuning.full",
         phase="full",
         start="mlm-{lang}",
+        shared=True,
     ),
     ModuleType(
         "sft",
@@ -81,6 +84,7 @@ _ENTRIES = (
         masked=True,
         phase="sparse",
         start="{selection}-{lang}",
+        shared=True,
     ),
     ModuleType(
         "pruned",

@@ -51,8 +51,9 @@ class Metadata(BaseModel):
     """Shape of every base parameter the file speaks of, in the order of the base's state dict."""
     start: list[str] = []
     """Hashes of the vectors added to the base before training began (source adaptation)."""
-    objective: Literal["masked-lm", "classification"] | None
-    """None where nobody knows (a converted file), or where vectors of several were added."""
+    objective: str | None
+    """What it was trained with, by its name in `deftx.tasks.registry`; None where nobody knows (a
+    converted file), or where vectors of several were added."""
     selection: dict[str, Any] | None = None
     labels: list[str] | None = None
     settings: dict[str, Any] = {}

@@ -8,9 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deftx.config.training import TaskTraining
+from deftx.data.rows import check_labels
+from deftx.data.rows import load as load_rows
+from deftx.models import base_model
 from deftx.tasks import metrics
-from deftx.tasks.inference import padded, probabilities, tokenise
-from deftx.tasks.objective import Batch
+from deftx.tasks.inference import padded, probabilities
+from deftx.tasks.objective import Batch, ForwardPass, forward_pass
+from deftx.tasks.training_data import TrainingData
 
 POOL = 50  # batches are formed inside pools of so many batches of texts, sorted by length
 
@@ -25,16 +30,17 @@ class Classification:
         valid: Sequence[dict[str, str]],
         labels: Sequence[str],
         max_length: int,
+        forward: ForwardPass,
     ) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self.forward = tokenizer, forward
         self.labels = list(labels)
-        self.train = tokenise(tokenizer, train, max_length)
+        self.train = forward.encode(tokenizer, train, max_length)
         self.train_labels = [self.labels.index(row["label"]) for row in train]
-        self.valid = tokenise(tokenizer, valid, max_length)
+        self.valid = forward.encode(tokenizer, valid, max_length)
         self.valid_labels = [self.labels.index(row["label"]) for row in valid]
 
     def batches(self, epoch: int, seed: int, batch_size: int) -> list[list[int]]:
-        """Batches of texts of like length: shuffled, sorted inside pools, cut, shuffled again."""
+        """Return batches of texts of like length: shuffled, sorted inside pools, cut, shuffled again."""
         rng = np.random.default_rng((seed, epoch))
         order = rng.permutation(len(self.train)).tolist()
         pool = POOL * batch_size
@@ -50,28 +56,48 @@ class Classification:
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        return functional.cross_entropy(model(**inputs).logits.float(), batch["labels"], reduction="sum")
+        return functional.cross_entropy(self.forward.logits(model, inputs).float(), batch["labels"], reduction="sum")
 
     def part(self, batch: Batch, first: int, end: int) -> Batch:
         return {name: tensor[first:end] for name, tensor in batch.items()}
 
-    def pieces(self) -> Tensor:
-        """Of the texts, and padding."""
-        shown = {piece for text in (*self.train, *self.valid) for piece in text["input_ids"]}
-        return torch.tensor(sorted(shown | {self.tokenizer.pad_token_id}))
+    def token_ids(self) -> Tensor:
+        """Return those of the texts, and padding."""
+        present = {token for text in (*self.train, *self.valid) for token in text["input_ids"]}
+        return torch.tensor(sorted(present | {self.tokenizer.pad_token_id}))
 
-    def look(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
-        """Probability of each label for each text (texts x labels), zeros for those of other processes."""
-        seen = probabilities(model, self.tokenizer, self.valid, process=process, processes=processes)
-        return torch.from_numpy(seen).to(next(model.parameters()).device)
+    def evaluate(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
+        """Return the probability of each label for each text (texts x labels), zeros for those of other processes."""
+        computed = probabilities(model, self.forward, self.tokenizer, self.valid, process=process, processes=processes)
+        return torch.from_numpy(computed).to(next(model.parameters()).device)
 
-    def measures(self, seen: Tensor) -> dict[str, float]:
+    def measures(self, evaluated: Tensor) -> dict[str, float]:
         """Return macro-F1 (from 0 to 1) over all labels; one that neither occurs nor was predicted counts as 0."""
         if not self.valid:
             return {}
-        predicted = seen.cpu().numpy().argmax(1)
+        predicted = evaluated.cpu().numpy().argmax(1)
         counts = metrics.confusion(np.array(self.valid_labels), predicted, len(self.labels))
         return {"macro_f1": float(metrics.f1(counts).mean())}
 
-    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
+    def is_better(self, new: dict[str, float], old: dict[str, float]) -> bool:
         return new["macro_f1"] > old["macro_f1"]
+
+
+def objective(data: TrainingData, description: base_model.Description) -> Classification:
+    """Return the objective over labelled rows, tokenised.
+
+    Raises:
+        DatasetError: a label is not among the task's.
+    """
+    assert data.labels is not None and isinstance(data.recipe, TaskTraining)
+    rows = load_rows(data.train), load_rows(data.valid)
+    for split, path in zip(rows, (data.train, data.valid), strict=True):
+        check_labels(split, data.labels, path)
+    tokenizer = base_model.tokenizer(description)
+    return Classification(tokenizer, *rows, data.labels, data.recipe.max_length, forward_pass(data.forward))
+
+
+def model(data: TrainingData, description: base_model.Description, seed: int) -> Any:
+    """Return the base with a new head, whose initialization depends on `seed` alone."""
+    assert data.labels is not None
+    return forward_pass(data.forward).model(description, data.labels, seed)

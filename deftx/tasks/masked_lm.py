@@ -1,8 +1,7 @@
-"""Training objectives: masked language modelling and sequence classification.
+"""Masked language modelling on a language's text.
 
-An objective turns examples into batches and batches into a loss, and looks at held-out data. The order of the
-examples depends on (seed, epoch) alone, and all chance inside a step on (seed, step), so a run that continues
-from a checkpoint sees what an uninterrupted run sees.
+The order of the examples depends on (seed, epoch) alone, and all chance inside a step on (seed, step), so a run that
+resumes from a checkpoint gets what an uninterrupted run gets.
 """
 
 from collections.abc import Sequence
@@ -13,9 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deftx.config.training import LanguageTraining, Training
+from deftx.core.device import wants_bf16
 from deftx.core.errors import BaseModelError, CorpusError
-from deftx.data.tokenization import Mapped, pieces_in
+from deftx.data.tokenization import Mapped, cached, pieces_in
+from deftx.models import base_model
+from deftx.models.registry import ARCHITECTURES
 from deftx.tasks.objective import Batch
+from deftx.tasks.training_data import TrainingData
 from deftx.tasks.validation import VALID_BLOCKS
 
 VALID_SEED = 20_250_521
@@ -82,10 +86,10 @@ class MaskedLM:
             "labels": batch["labels"][inside],
         }
 
-    def pieces(self) -> Tensor:
-        """Of the text, of masking, and what replaces pieces at random."""
-        shown = (pieces_in(self.train), pieces_in(self.valid), self.special, self.replacement)
-        return torch.cat(shown).unique()
+    def token_ids(self) -> Tensor:
+        """Return those of the text and of masking, and those that replace tokens at random."""
+        present = (pieces_in(self.train), pieces_in(self.valid), self.special, self.replacement)
+        return torch.cat(present).unique()
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         encoder: Any = model.base_model
@@ -94,8 +98,8 @@ class MaskedLM:
         return functional.cross_entropy(logits.float(), batch["labels"], reduction="sum")
 
     @torch.no_grad()
-    def look(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
-        """Sum of the losses, and number of the predicted tokens."""
+    def evaluate(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
+        """Return the sum of the losses, and the number of predicted tokens."""
         device = next(model.parameters()).device
         generator = torch.Generator().manual_seed(VALID_SEED)
         total, count = 0.0, 0
@@ -106,17 +110,51 @@ class MaskedLM:
                 count += len(batch["labels"])
         return torch.tensor([total, count], dtype=torch.float64, device=device)
 
-    def measures(self, seen: Tensor) -> dict[str, float]:
-        total, count = seen.tolist()
+    def measures(self, evaluated: Tensor) -> dict[str, float]:
+        total, count = evaluated.tolist()
         return {"masked_lm_loss": total / count} if count else {}
 
-    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
+    def is_better(self, new: dict[str, float], old: dict[str, float]) -> bool:
         return new["masked_lm_loss"] < old["masked_lm_loss"]
 
 
+def objective(data: TrainingData, description: base_model.Description) -> MaskedLM:
+    """Return the objective over a language's text, tokenised.
+
+    Raises:
+        CorpusError: the text is shorter than one block.
+    """
+    recipe = data.recipe
+    assert isinstance(recipe, LanguageTraining)
+    tokenizer = base_model.tokenizer(description)
+    train, valid = (cached(tokenizer, path, recipe.block, recipe.packed) for path in (data.train, data.valid))
+    return MaskedLM(tokenizer, train, valid, recipe.mask_probability, recipe.replacement)
+
+
+def model(data: TrainingData, description: base_model.Description, seed: int) -> Any:
+    """Return the base with its masked-LM head, and the output embedding that the recipe asks for."""
+    recipe = data.recipe
+    assert isinstance(recipe, LanguageTraining)
+    model = base_model.masked_lm(description, untied=recipe.output_embedding != "tied", seed=seed)
+    if recipe.output_embedding == "frozen":
+        freeze_output(model, recipe)
+    return model
+
+
+def freeze_output(model: Any, recipe: Training) -> None:
+    """Freeze a masked-LM's output embedding. Under bf16 it is stored as what every forward pass would make of it."""
+    weight = model.get_output_embeddings().weight.requires_grad_(False)
+    if wants_bf16(recipe.precision):
+        weight.data = weight.data.bfloat16()
+
+
 def lm_head(model: nn.Module) -> nn.Module:
-    """The module that turns hidden states into logits."""
-    for name in ("lm_head", "cls"):
+    """Return the module that turns hidden states into logits.
+
+    Raises:
+        BaseModelError: the model has none under a name that an architecture is registered with.
+    """
+    for name in (name for entry in ARCHITECTURES.values() for name in entry.lm_heads):
         head = getattr(model, name, None)
         if isinstance(head, nn.Module):
             return head

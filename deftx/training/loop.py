@@ -218,13 +218,13 @@ class _Run:
         """Measure on the validation set, every process its share, and keep the values if they are the best so far."""
         self.model.eval()
         with self._autocast():
-            seen = self.objective.look(self.model, self.processes.process_index, self.processes.num_processes)
-        all_reduce(seen)
-        measures = self.objective.measures(seen)
+            evaluated = self.objective.evaluate(self.model, self.processes.process_index, self.processes.num_processes)
+        all_reduce(evaluated)
+        measures = self.objective.measures(evaluated)
         self.record.history.append({"step": self.step} | measures)
         if self.step == 0 or self.phase.keep == "last" or not measures:
             return
-        if self.best_measures is None or self.objective.better(measures, self.best_measures):
+        if self.best_measures is None or self.objective.is_better(measures, self.best_measures):
             self.best_measures = measures
             self.best = {name: leaf.detach().clone() for name, leaf in self.leaves.items()}
             self.record.kept_step = self.step

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from deftx.config.training import Training
+from deftx.models.parameter_names import is_norm
 from deftx.models.sparse_embeddings import TouchedRows, UsedRows, word_lookup
 from deftx.training.distributed import all_reduce
 
@@ -230,8 +231,8 @@ def _refuse_wrapping(*_: Any) -> None:
 
 
 def is_maskable(name: str, recipe: Training) -> bool:
-    """Whether a base parameter may move under this recipe."""
-    return not (recipe.freeze_layer_norm and ("layernorm" in name.lower() or "layer_norm" in name.lower()))
+    """Return whether a base parameter may move under this recipe."""
+    return not (recipe.freeze_layer_norm and is_norm(name))
 
 
 @torch.no_grad()

@@ -6,16 +6,22 @@ its job needs to know and nothing else, as plain builtins or text.
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from deftx.config.modules import LanguageRecipe, TaskRecipe
+from deftx.config.tasks import Task
 from deftx.core.hashing import code_of, code_of_entry
 from deftx.experiment.methods import recipe_of, types_of
 from deftx.masks.registry import MASK_SCORES
 from deftx.merging.registry import MERGING_RULES
-from deftx.modules.registry import MODULE_TYPES
+from deftx.models.architectures import architecture_of
+from deftx.models.registry import ARCHITECTURES
+from deftx.modules.registry import MODULE_TYPES, ModuleType
+from deftx.tasks.forwards.registry import FORWARDS
+from deftx.tasks.registry import LANGUAGE_OBJECTIVE, OBJECTIVES, TASK_KINDS
 from deftx.workflow.artifacts import BENCHMARKS, LOGS, Artifact, Cell, Corpus, Dataset, Mask, Module, fill
 from deftx.workflow.graph import Artifacts, Paths
 
@@ -93,6 +99,13 @@ class Step:
         return as_json(spec_of(self.graph, self.made(wildcards)))
 
 
+def describe(trained: Module) -> str:
+    """Return the message of a training's job, with Snakemake's wildcards."""
+    subject = "{wildcards.lang}" if trained.role == "language" else "{wildcards.task} from {wildcards.start}"
+    selection = ", {wildcards.selection}" if trained.selection else ""
+    return f"{subject}: {trained.entry.title}{selection}, seed {{wildcards.seed}}"
+
+
 class Jobs:
     """What rules ask about the jobs of an experiment."""
 
@@ -140,19 +153,40 @@ class Jobs:
 
     # Trainings and masks
 
-    def options(self, type: str) -> Callable[..., Place]:
+    def options(self, entry: ModuleType) -> Callable[..., Place]:
         """Return the options of a training: mask and start, where it has them, and processes that share it."""
 
         def options(wildcards: Any, input: Any, resources: Any) -> Place:
             files = [f"--{name} {quote(input.get(name))}" for name in ("mask", "start") if input.get(name)]
-            shared = [f"--processes {resources.gpu}"] if MODULE_TYPES[type].several and resources.gpu else []
+            shared = [f"--processes {resources.gpu}"] if entry.several and resources.gpu else []
             return Place(" ".join([*shared, *files]))
 
         return options
 
-    def code_of_type(self, type: str) -> str:
-        """Return the code that makes modules of a type, and what its entry in the registry says."""
-        return code_of_entry(MODULE_TYPES[type], MODULE_TYPES[type].make)
+    def code_of_training(self, entry: ModuleType, role: str) -> Callable[[Any], str]:
+        """Return the code that trains modules of a type, what registries say of them, and what they are trained with.
+
+        Args:
+            role: what is learned, `language` or `task`.
+        """
+
+        def code(wildcards: Any) -> str:
+            learned = code_of_task(self.graph, wildcards.task) if role == "task" else [LANGUAGE_OBJECTIVE.code]
+            return f"{code_of_entry(entry, entry.make, *learned)} {self.architecture}"
+
+        return code
+
+    @property
+    def code_of_pruning(self) -> str:
+        """Return the code that prunes deltas, and what registries say of them."""
+        entry = MODULE_TYPES["pruned"]
+        return f"{code_of_entry(entry, entry.make)} {self.architecture}"
+
+    @cached_property
+    def architecture(self) -> str:
+        """What is known of the base's architecture, hashed: of its own, or of all where only the model itself says."""
+        known = architecture_of(self.experiment.base)
+        return " ".join(code_of_entry(entry) for entry in ([known] if known else ARCHITECTURES.values()))
 
     def budget(self, mask: Step) -> Callable[[Any], int | float]:
         """Return how many elements a mask has."""
@@ -170,13 +204,23 @@ class Jobs:
     def code_of_score(self, wildcards: Any) -> str:
         """Return the code that chooses, and what its entry in the registry says."""
         entry = MASK_SCORES[self.score(wildcards)]
-        return code_of_entry(entry, entry.code)
+        return f"{code_of_entry(entry, entry.code)} {self.architecture}"
 
     # Composed models
 
     def code_with_modules(self, stage: str) -> Callable[[Any], str]:
         """Return the code of a stage that loads modules, and of what a method adds."""
-        return lambda wildcards: code_of(stage, *code_behind(self.graph, wildcards.method))
+        return lambda wildcards: f"{code_of(stage, *code_behind(self.graph, wildcards.method))} {self.architecture}"
+
+    def code_of_predictions(self, wildcards: Any) -> str:
+        """Return the code that predicts, and of the way forward of a task."""
+        forward = FORWARDS[forward_of(self.graph, wildcards.task)]
+        return f"{self.code_with_modules('deftx.evaluation.predict')(wildcards)} {code_of_entry(forward, forward.code)}"
+
+    def forward(self, wildcards: Any) -> str:
+        """Return how the model of a task computes logits, as an option, where a task or its kind says so."""
+        forward = forward_of(self.graph, wildcards.task)
+        return "" if forward == "plain" else f"--forward {quote(forward)}"
 
     def weighted(self, wildcards: Any) -> list[str]:
         """Return the modules of a model with their weights, in the order they are added."""
@@ -234,9 +278,27 @@ def _of_training(graph: Artifacts, module: Module) -> dict[str, Any]:
     else:
         settings = recipe.model_dump(mode="json", exclude=PHASES)
         phase, sizes = getattr(recipe, entry.phase), {}
-    labels = {"labels": list(experiment.tasks[task].labels)} if task else {}
+    labels = {"labels": list(experiment.tasks[task].labels), **_of_kind(experiment.tasks[task])} if task else {}
     dumped = phase.model_dump(mode="json") if phase else None
     return {"type": entry.name, module.role: settings, **labels, "phase": dumped, **sizes, "seed": int(module.seed)}
+
+
+def _of_kind(task: Task) -> dict[str, Any]:
+    """Return kind and way forward of a task, where they are not what a spec takes by itself."""
+    kind = {} if task.kind == "classification" else {"kind": task.kind}
+    return kind | ({"forward": task.forward} if task.forward else {})
+
+
+def forward_of(graph: Artifacts, task: str) -> str:
+    """Return how the model of a task computes logits."""
+    settings = graph.experiment.tasks[task]
+    return settings.forward or TASK_KINDS[settings.kind].forwards[0]
+
+
+def code_of_task(graph: Artifacts, task: str) -> list[str]:
+    """Return the modules of the package that a task is trained with."""
+    kind = TASK_KINDS[graph.experiment.tasks[task].kind]
+    return [OBJECTIVES[kind.objective].code, FORWARDS[forward_of(graph, task)].code]
 
 
 def budget_of(graph: Artifacts, mask: Mask) -> int | float:

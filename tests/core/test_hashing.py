@@ -113,8 +113,10 @@ def test_figures_do_not_depend_on_training_nor_masks_on_transformers() -> None:
     figures, masks, training = (hashing._reached([f"deftx.{stage}"]) for stage in stages)
     assert not figures & {"deftx.finetuning.common", "deftx.masks.select", "deftx.modules.vectors"}
     assert not masks & {"deftx.finetuning.common", "deftx.models.base_model", "deftx.tasks.masked_lm"}
-    modules = ("tasks.training_data", "training.loop", "training.trainable", "tasks.masked_lm", "modules.vectors")
+    modules = ("tasks.training_data", "training.loop", "training.trainable", "modules.vectors")
     assert {f"deftx.{module}" for module in modules} <= training
+    objectives = {"deftx.tasks.masked_lm", "deftx.tasks.classification", "deftx.tasks.forwards.plain"}
+    assert not training & objectives, "their code is added for what is learned"
 
 
 def test_trainings_do_not_depend_on_one_another() -> None:

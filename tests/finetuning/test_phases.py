@@ -17,7 +17,7 @@ from deftx.masks.select import build
 from deftx.models import base_model
 from deftx.models.sparse_embeddings import TouchedRows, UsedRows
 from deftx.modules import vectors
-from deftx.tasks import training_data
+from deftx.tasks import masked_lm
 from deftx.training import checkpoints, loop, trainable
 from tests.helpers import pico
 from tests.helpers.trainings import KINDS, LESSONS, Trainings
@@ -371,7 +371,7 @@ def test_the_record_says_what_was_trained(trainings: Vectors, monkeypatch: pytes
 @pytest.mark.skipif(not device.wants_bf16("bf16"), reason="needs bf16 arithmetic")
 def test_a_frozen_output_stored_in_bf16_changes_no_byte(both: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     both.vector("language", "half", precision="bf16")
-    monkeypatch.setattr(training_data, "wants_bf16", lambda precision: False)
+    monkeypatch.setattr(masked_lm, "wants_bf16", lambda precision: False)
     both.vector("language", "whole", precision="bf16")
     assert (both.folder / "half").read_bytes() == (both.folder / "whole").read_bytes()
     assert (both.folder / "half.json").read_bytes() == (both.folder / "whole.json").read_bytes()

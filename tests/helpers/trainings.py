@@ -11,7 +11,8 @@ from deftx.finetuning import full, gradients, sparse
 from deftx.finetuning import lora as lora_training
 from deftx.finetuning.common import Job
 from deftx.models import base_model
-from deftx.tasks.training_data import Lesson, Rows, Text
+from deftx.tasks.registry import LANGUAGE_OBJECTIVE, OBJECTIVES
+from deftx.tasks.training_data import TrainingData
 from deftx.training.loop import Record
 from tests.helpers import pico
 
@@ -31,17 +32,18 @@ class Trainings:
         self.texts = pico.text(folder / "train.txt"), pico.text(folder / "valid.txt", 10, seed=1)
         self.rows = pico.rows(folder / "train.csv"), pico.rows(folder / "valid.csv", 8, seed=1)
 
-    def lesson(self, role: str, **recipe: Any) -> Lesson:
-        """What a language or a task teaches."""
+    def data(self, role: str, **recipe: Any) -> TrainingData:
+        """Return what a language or a task is learned from."""
         if role == "language":
-            return Text(*self.texts, LanguageTraining(**{"block": 16} | RECIPE | recipe))
-        return Rows(*self.rows, TaskTraining(**{"max_length": 16} | RECIPE | recipe), pico.LABELS)
+            return TrainingData(LANGUAGE_OBJECTIVE, *self.texts, LanguageTraining(**{"block": 16} | RECIPE | recipe))
+        settings = TaskTraining(**{"max_length": 16} | RECIPE | recipe)
+        return TrainingData(OBJECTIVES["classification"], *self.rows, settings, pico.LABELS)
 
     def job(self, role: str, out: str, seed: int = 0, start: str | None = None, **changes: Any) -> Job:
         """A training that writes `out`; `changes` are those of phase and recipe."""
         phase = Phase(**PHASE | {key: changes.pop(key) for key in changes.keys() & Phase.model_fields.keys()})
         below = self.folder / start if start else None
-        return Job(self.lesson(role, **changes), base_model.read(self.base), phase, seed, self.folder / out, below)
+        return Job(self.data(role, **changes), base_model.read(self.base), phase, seed, self.folder / out, below)
 
     def train(self, kind: str, role: str, out: str, mask: Path | None = None, **changes: Any) -> Record:
         """Train by what is left: a kind of vector or of module."""

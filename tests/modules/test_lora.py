@@ -201,8 +201,8 @@ def test_a_task_starts_from_the_base_plus_the_language_s_lora(trainings: Modules
     model = base_model.classifier(description, pico.LABELS, seed=0)
     lora.apply(model, description, [(language, 1.0)])
     plain, objective = common.begin(trainings.job("task", "x"))
-    assert losses[1] == {"step": 0} | objective.measures(objective.look(model.eval()))
-    assert losses[0] == {"step": 0} | objective.measures(objective.look(plain.eval()))
+    assert losses[1] == {"step": 0} | objective.measures(objective.evaluate(model.eval()))
+    assert losses[0] == {"step": 0} | objective.measures(objective.evaluate(plain.eval()))
     start = lora.load(trainings.folder / "task").metadata.start
     assert start == [common.sha256_of(trainings.folder / "language")]
 

@@ -13,7 +13,8 @@ from deftx.data.tokenization import examples
 from deftx.finetuning.pretraining import word_tokenizer
 from deftx.models import base_model
 from deftx.tasks.classification import Classification
-from deftx.tasks.inference import probabilities, tokenise
+from deftx.tasks.forwards import plain
+from deftx.tasks.inference import probabilities
 from deftx.tasks.masked_lm import MaskedLM
 from tests.helpers import pico
 
@@ -100,8 +101,8 @@ def test_pieces_are_all_that_a_batch_can_show(replacement: Any) -> None:
     few = tokens(pico.sentences(6), pico.sentences(2, seed=1))
     objective = MaskedLM(TOKENIZER, *few, 0.5, replacement)
     shown = {piece for seed in range(200) for piece in drawn(objective, seed)}
-    assert shown <= set(objective.pieces().tolist())
-    assert objective.pieces().tolist() == sorted(set(objective.pieces().tolist()))
+    assert shown <= set(objective.token_ids().tolist())
+    assert objective.token_ids().tolist() == sorted(set(objective.token_ids().tolist()))
     assert (len(shown) == len(TOKENIZER)) is (replacement == "all")
 
 
@@ -120,7 +121,7 @@ def test_a_batch_in_which_nothing_is_chosen_has_no_loss(model: Any) -> None:
 
 def test_held_out_loss_is_the_mean_over_predicted_tokens(model: Any) -> None:
     objective = masked_lm()
-    first, second = (objective.measures(objective.look(model)) for _ in range(2))
+    first, second = (objective.measures(objective.evaluate(model)) for _ in range(2))
     assert first == second, "the same tokens are masked at every look"
     assert first["masked_lm_loss"] == pytest.approx(np.log(len(TOKENIZER)), rel=0.1)
 
@@ -132,7 +133,7 @@ def test_text_shorter_than_a_block_is_refused() -> None:
 
 def classification(count: int = 30) -> Classification:
     rows = [{"text": s, "label": pico.LABELS[n % 2]} for n, s in enumerate(pico.sentences(count))]
-    return Classification(TOKENIZER, rows, rows[:10], pico.LABELS, 16)
+    return Classification(TOKENIZER, rows, rows[:10], pico.LABELS, 16, plain)
 
 
 @pytest.mark.parametrize("objective", [masked_lm(), classification(), classification(500)])
@@ -169,17 +170,17 @@ def test_probabilities_come_in_the_order_of_the_texts(classifier: Any, pairs: bo
         {"text": s} | ({"pair": p} if pairs else {})
         for s, p in zip(pico.sentences(20), pico.sentences(20, 1), strict=True)
     ]
-    texts = tokenise(TOKENIZER, rows, 32)
-    together = probabilities(classifier, TOKENIZER, texts, batch_size=6)
-    one_by_one = np.concatenate([probabilities(classifier, TOKENIZER, [text]) for text in texts])
+    texts = plain.encode(TOKENIZER, rows, 32)
+    together = probabilities(classifier, plain, TOKENIZER, texts, batch_size=6)
+    one_by_one = np.concatenate([probabilities(classifier, plain, TOKENIZER, [text]) for text in texts])
     np.testing.assert_allclose(together, one_by_one, atol=1e-6)
     np.testing.assert_allclose(together.sum(1), 1)
-    assert probabilities(classifier, TOKENIZER, []).shape == (0, 3)
+    assert probabilities(classifier, plain, TOKENIZER, []).shape == (0, 3)
 
 
 def test_probabilities_leave_the_mode_of_the_model(classifier: Any) -> None:
-    texts = tokenise(TOKENIZER, [{"text": "ba"}], 8)
+    texts = plain.encode(TOKENIZER, [{"text": "ba"}], 8)
     for mode in (True, False):
         classifier.train(mode)
-        probabilities(classifier, TOKENIZER, texts)
+        probabilities(classifier, plain, TOKENIZER, texts)
         assert classifier.training is mode

@@ -43,10 +43,10 @@ class Toy:
     def part(self, batch: Batch, first: int, end: int) -> Batch:
         return {name: tensor[first:end] for name, tensor in batch.items()}
 
-    def pieces(self) -> Tensor:
+    def token_ids(self) -> Tensor:
         return torch.arange(3)
 
-    def look(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
+    def evaluate(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
         if self.looks:
             return torch.tensor(self.looks.pop(0), dtype=torch.float64)
         with torch.no_grad():
@@ -55,7 +55,7 @@ class Toy:
     def measures(self, seen: Tensor) -> dict[str, float]:
         return {"loss": float(seen)}
 
-    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
+    def is_better(self, new: dict[str, float], old: dict[str, float]) -> bool:
         return new["loss"] < old["loss"]
 
 

@@ -64,9 +64,9 @@ def test_the_file_is_there_from_the_start_and_new_at_each_evaluation(
     seen = []
 
     class Read(Toy):
-        def look(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
+        def evaluate(self, model: nn.Module, process: int = 0, processes: int = 1) -> Tensor:
             seen.append(read(file))
-            return super().look(model, process, processes)
+            return super().evaluate(model, process, processes)
 
         def loss(self, model: nn.Module, batch: Batch) -> Tensor:
             seen.append(read(file))
