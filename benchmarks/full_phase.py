@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.sparse_phase import batch_of, loss_of, model_of
 from deftx.config.training import Training
-from deftx.core.device import wants_bf16
+from deftx.core.runtime import wants_bf16
 from deftx.finetuning.gradients import summed_gradients
 from deftx.tasks.masked_lm import freeze_output
 from deftx.training.trainable import all_entries, clip, parameters_of

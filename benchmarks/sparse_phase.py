@@ -25,7 +25,7 @@ from transformers import XLMRobertaForMaskedLM, XLMRobertaForSequenceClassificat
 from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.models import configuration
 from deftx.config.training import Training
-from deftx.core.device import wants_bf16
+from deftx.core.runtime import wants_bf16
 from deftx.tasks.masked_lm import MaskedLM, freeze_output
 from deftx.tasks.objective import Batch
 from deftx.training.trainable import clip, masked_entries, parameters_of

@@ -22,7 +22,7 @@ from transformers import XLMRobertaForMaskedLM
 from benchmarks.measure import Row, child, emit, say
 from benchmarks.models import configuration
 from deftx.config.training import LanguageTraining, Phase
-from deftx.core.device import wants_bf16
+from deftx.core.runtime import wants_bf16
 from deftx.tasks.masked_lm import MaskedLM, freeze_output
 from deftx.training.loop import _Run
 from deftx.training.trainable import all_entries, parameters_of

@@ -11,6 +11,7 @@ import deftx
 from deftx.core import files
 from deftx.core.errors import DeftxError
 from deftx.core.hashing import code_of, fingerprint
+from deftx.core.runtime import collect_garbage_seldom
 from deftx.experiment import load
 from deftx.modules.registry import MODULE_TYPES
 from deftx.data import fetch as fetching
@@ -20,6 +21,7 @@ from deftx.workflow.graph import Artifacts
 from deftx.workflow.jobs import Jobs, Origin, Place, Step, as_document, as_json
 from deftx.workflow.report_plan import ReportPlan
 
+collect_garbage_seldom()  # Snakemake's jobs are many objects, and none is garbage
 # For envs/deftx.post-deploy.sh.
 os.environ.setdefault("DEFTX_SOURCE", str(Path(deftx.__file__).parents[1]))
 
@@ -54,6 +56,7 @@ ROOT, REPORT = GRAPH.root, GRAPH.report
 wildcard_constraints:
     lang="[^/]+",
     dataset="[^/]+",
+    view="[^/]+",
     split="train|valid|test",
     task="[^/]+",
     method="[^/]+",

@@ -5,6 +5,7 @@ from deftx.config.data import File
 RAW = Step(GRAPH, kinds.pattern(kinds.RawFile))
 CORPUS = Step(GRAPH, kinds.pattern(kinds.Corpus))
 DATASET = Step(GRAPH, kinds.pattern(kinds.Dataset))
+VIEW = Step(GRAPH, kinds.pattern(kinds.View))
 
 
 rule fetch:
@@ -96,3 +97,29 @@ rule dataset:
     shell:
         "deftx dataset {params.lang} {params.split} --settings {params.spec:q} --labels {params.labels:q}"
         " {params.spoken} {params.inputs} --out {output.csv} 2> {log}"
+
+
+# Rows of a dataset, changed by transforms.
+rule view:
+    input:
+        unpack(VIEW.needs),
+    output:
+        csv=VIEW.file,
+        stats=VIEW.record,
+    log:
+        VIEW.log,
+    benchmark:
+        VIEW.benchmark
+    conda:
+        "../envs/deftx.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000, PER_MB),
+        runtime=growing(30, MINUTES_PER_MB),
+    params:
+        spec=VIEW.spec,
+        code=JOBS.code_of_view,
+    message:
+        "{wildcards.view}: {wildcards.split} split in {wildcards.lang}"
+    shell:
+        "deftx view {input.rows} --settings {params.spec:q} --out {output.csv} 2> {log}"

@@ -14,7 +14,7 @@ from deftx.cli import data, experiment, masks, models, reports, training
 from deftx.cli.messages import configure_messages, reporting
 
 VERBS: tuple[Callable[..., None], ...] = (
-    *(data.fetch, data.corpus, data.dataset, data.base),
+    *(data.fetch, data.corpus, data.dataset, data.view, data.base),
     training.train,
     *(masks.mask, masks.random_mask, masks.prune),
     *(models.compose, models.export, models.convert),

@@ -94,6 +94,19 @@ def _by_file(pinned: list[str] | None) -> dict[Path, str]:
     return {path: sha256 for sha256, path in map(named, pinned or [])}
 
 
+def view(
+    dataset: Annotated[Path, typer.Argument(help="CSV file of a dataset that deftx dataset has written.")],
+    settings: Settings,
+    out: Out,
+) -> None:
+    """Change a dataset's rows by the transforms of a view."""
+    from deftx.config.data import View
+    from deftx.views import pipeline
+
+    counts = pipeline.build(dataset, parsed(View, settings), out)["rows"]
+    print(f"{out}: {counts[-1]} rows from {counts[0]}", file=sys.stderr)
+
+
 def base(
     settings: Settings,
     out: Out,

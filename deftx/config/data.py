@@ -1,7 +1,7 @@
 """Data: raw files, corpora of languages, labelled datasets, and families of artificial languages."""
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -199,6 +199,30 @@ class Language(Strict):
         if self.corpus and self.testbed:
             raise ValueError("a language has either a corpus or a testbed entry, not both")
         return self
+
+
+TransformName = Annotated[str, Field(json_schema_extra={"registry": "transforms"})]
+"""Name of a transform of rows (`deftx.views.registry`)."""
+
+
+class Step(Strict):
+    """A transform of a view."""
+
+    transform: TransformName
+    """What changes the rows."""
+    settings: dict[str, Any] = {}  # noqa: RUF012 (pydantic copies defaults)
+    """Settings of the transform."""
+
+
+class View(Strict):
+    """Rows of a dataset, changed by transforms; a task names it like a dataset."""
+
+    dataset: Name
+    """The dataset whose rows are changed, each split and language by itself."""
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+    """Transforms, in the order in which they are applied."""
+    seed: int = 0
+    """Seed of all chance in transforms."""
 
 
 class Dataset(DatasetSettings):

@@ -25,7 +25,7 @@ def processor() -> dict[str, str]:
     """The kind of this machine's processor: its model, and its vector instructions.
 
     On these depend the libraries' choice of kernels, and whether there is bf16 arithmetic
-    (`deftx.core.device.wants_bf16`). Found without loading any library; where there is no
+    (`deftx.core.runtime.wants_bf16`). Found without loading any library; where there is no
     /proc, only the architecture is known.
     """
     known = {"machine": platform.machine()}

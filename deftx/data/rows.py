@@ -61,6 +61,11 @@ def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path, held_o
     """
     counts = {label: sum(row["label"] == label for row in rows) for label in labels}
     statistics = {"rows": len(rows), "dropped_near_copies": dropped, "dropped_held_out": held_out, "labels": counts}
+    return save_with(rows, statistics, out)
+
+
+def save_with(rows: Sequence[Row], statistics: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write rows, at least one, to the CSV file `out`, and statistics, which are returned, with its SHA-256 as JSON."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deftx.core.device import device
 from deftx.core.errors import ConfigError, DatasetError
 from deftx.core.files import write_text
 from deftx.core.integrity import sha256_of, write_json
 from deftx.core.provenance import threads, versions
+from deftx.core.runtime import device
 from deftx.data.rows import Row, check_labels
 from deftx.data.rows import load as load_rows
 from deftx.merging import recipe as recipes

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from deftx.config.base import Base
 from deftx.config.common import Name, Strict
-from deftx.config.data import Dataset, Family, Language
+from deftx.config.data import Dataset, Family, Language, View
 from deftx.config.masks import Selection
 from deftx.config.methods import Method, Seeds
 from deftx.config.modules import LoraRecipe, Recipe, TaskAdapterRecipe, TaskRecipe
@@ -35,6 +35,8 @@ class Experiment(Strict):
     """Languages by code."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Labelled datasets by name."""
+    views: dict[Name, View] = {}  # noqa: RUF012 (pydantic copies defaults)
+    """Datasets with their rows changed, by name; tasks name them like datasets."""
     tasks: Annotated[dict[Name, Task], Field(min_length=1)]
     """Tasks by name."""
     recipe: Recipe
@@ -70,6 +72,10 @@ class Experiment(Strict):
         """How a task's LoRA is trained; nothing where no method has any."""
         shared = self.recipe.lora.task if self.recipe.lora else None
         return self.tasks[task].lora or shared
+
+    def dataset_of(self, name: str) -> str:
+        """Return the dataset that a task names, itself or by a view of it."""
+        return self.views[name].dataset if name in self.views else name
 
     @property
     def folder(self) -> str:

@@ -8,19 +8,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
-from deftx.config.data import Dataset
+from deftx.config.data import Dataset, View
 from deftx.config.methods import Method
 from deftx.config.modules import LanguageRecipe, TaskRecipe
 from deftx.config.report import Published
 from deftx.config.tasks import Task
-from deftx.core.errors import DatasetError
+from deftx.core.errors import ConfigError, DatasetError
 from deftx.data.layouts import files_of
 from deftx.evaluation import published
 from deftx.experiment import methods as resolved
 from deftx.experiment.config import Experiment
 from deftx.masks.registry import MASK_SCORES
 from deftx.modules.registry import MODULE_TYPES
-from deftx.tasks.registry import TASK_KINDS
+from deftx.tasks.registry import TASK_KINDS, forwards_of
+from deftx.views.settings import settings_of
 
 TAKEN = ("costs", "published")
 """Tables of the report beside those of the tasks."""
@@ -36,6 +37,8 @@ def problems(experiment: Experiment) -> Iterator[str]:
     yield from _of_selections(experiment)
     for name, dataset in experiment.datasets.items():
         yield from _of_dataset(f"datasets.{name}", dataset, experiment)
+    for name, view in experiment.views.items():
+        yield from _of_view(f"views.{name}", name, view, experiment)
     for code, language in experiment.languages.items():
         if language.testbed and experiment.testbed is None:
             yield f"languages.{code}: an artificial language needs the block `testbed`"
@@ -130,6 +133,19 @@ def _of_dataset(where: str, dataset: Dataset, experiment: Experiment) -> Iterato
             yield f"{where}: {code} is not among the artificial languages (`languages.{code}.testbed`)"
 
 
+def _of_view(where: str, name: str, view: View, experiment: Experiment) -> Iterator[str]:
+    """Datasets and transforms that a view needs, and names that are taken."""
+    if view.dataset not in experiment.datasets:
+        yield f"{where}: there is no dataset {view.dataset!r} (known: {_known(experiment.datasets)})"
+    if name in experiment.datasets:
+        yield f"{where}: a dataset has this name; choose another"
+    for step in view.steps:
+        try:
+            settings_of(step)
+        except ConfigError as error:
+            yield f"{where}: {error}"
+
+
 def _of_base(experiment: Experiment) -> Iterator[str]:
     """What pretraining needs."""
     pretrain = experiment.base.pretrain
@@ -143,15 +159,16 @@ def _of_base(experiment: Experiment) -> Iterator[str]:
 def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
     """Datasets, languages, text and published scores that a task needs."""
     for name in dict.fromkeys((task.train, task.test)):
-        if name not in experiment.datasets:
-            yield f"{where}: there is no dataset {name!r} (known: {_known(experiment.datasets)})"
-    for name, role, codes in ((task.train, "source", (task.source,)), (task.test, "target", task.targets)):
+        if experiment.dataset_of(name) not in experiment.datasets:
+            yield f"{where}: there is no dataset {name!r} (known: {_known([*experiment.datasets, *experiment.views])})"
+    train, test = experiment.dataset_of(task.train), experiment.dataset_of(task.test)
+    for name, role, codes in ((train, "source", (task.source,)), (test, "target", task.targets)):
         held = frozenset(experiment.datasets[name].languages if name in experiment.datasets else codes)
         for code in codes:
             if code not in held:
                 yield f"{where}: dataset {name} does not hold the {role} language {code}"
     yield from _of_kind(where, task)
-    yield from _lacking_splits(where, task, experiment.datasets)
+    yield from _lacking_splits(where, task, train, test, experiment.datasets)
     for key, names in (("labels", task.labels), ("targets", task.targets)):
         for name, count in Counter(names).items():
             if count > 1:
@@ -181,20 +198,20 @@ def _of_kind(where: str, task: Task) -> Iterator[str]:
     if kind is None:
         yield f"{where}.kind: there is no kind of task {task.kind!r}; kinds are {_known(TASK_KINDS)}"
         return
-    if task.forward is not None and task.forward not in kind.forwards:
+    if task.forward is not None and task.forward not in forwards_of(kind):
         yield (
             f"{where}.forward: {task.forward!r} does not suit a task of kind {task.kind}; it may be "
-            f"{_known(kind.forwards)}"
+            f"{_known(forwards_of(kind))}"
         )
     if task.metric not in kind.metrics:
         yield f"{where}.metric: a task of kind {task.kind} is judged by {_known(kind.metrics)}, not by {task.metric}"
 
 
-def _lacking_splits(where: str, task: Task, datasets: Mapping[str, Dataset]) -> Iterator[str]:
+def _lacking_splits(where: str, task: Task, train: str, test: str, datasets: Mapping[str, Dataset]) -> Iterator[str]:
     """Splits that a task is learned from or scored on, and that a dataset's files lack."""
-    needs = [(task.train, task.source, split) for split in ("train", "valid")]
-    needs += [(task.test, code, task.split) for code in dict.fromkeys((task.source, *task.targets))]
-    held = {name: frozenset(datasets[name].languages) for name in (task.train, task.test) if name in datasets}
+    needs = [(train, task.source, split) for split in ("train", "valid")]
+    needs += [(test, code, task.split) for code in dict.fromkeys((task.source, *task.targets))]
+    held = {name: frozenset(datasets[name].languages) for name in (train, test) if name in datasets}
     for name, code, split in needs:
         if code not in held.get(name, ()):
             continue
@@ -209,7 +226,8 @@ def _lacking_splits(where: str, task: Task, datasets: Mapping[str, Dataset]) -> 
 def _shared_datasets(experiment: Experiment) -> Iterator[str]:
     """Datasets of two tasks whose labels differ."""
     for (name, task), (other_name, other) in combinations(experiment.tasks.items(), 2):
-        shared = {task.train, task.test} & {other.train, other.test}
+        used, used_too = ({experiment.dataset_of(rows) for rows in (t.train, t.test)} for t in (task, other))
+        shared = used & used_too
         if shared and set(other.labels) != set(task.labels):
             yield (
                 f"tasks.{name}: the task {other_name} has other labels, but both use the dataset {min(shared)}; give "

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from deftx.config.masks import Denoising
-from deftx.core.device import device
 from deftx.core.errors import VectorError
 from deftx.core.provenance import threads
+from deftx.core.runtime import device
 from deftx.masks.denoise import denoise
 from deftx.masks.zero_rows import Layout
 from deftx.models.parameter_names import is_embedding

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from deftx.config.masks import Denoising
-from deftx.core.device import device
 from deftx.core.errors import DeltaError
 from deftx.core.integrity import write_json
 from deftx.core.provenance import threads
+from deftx.core.runtime import device
 from deftx.masks.denoise import check_finite, denoise
 from deftx.masks.spill import Scratch
 from deftx.masks.top_k import CHUNK, Cut, cut

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deftx.config.training import LanguageTraining, Training
-from deftx.core.device import wants_bf16
 from deftx.core.errors import BaseModelError, CorpusError
+from deftx.core.runtime import wants_bf16
 from deftx.data.tokenization import Mapped, cached, pieces_in
 from deftx.models import base_model
 from deftx.models.registry import ARCHITECTURES

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from deftx.tasks.forwards.registry import FORWARDS
+
 
 @dataclass(frozen=True)
 class ObjectiveType:
@@ -24,8 +26,8 @@ class TaskKind:
     """In the configuration (`tasks.*.kind`)."""
     paper: str
     objective: str
-    forwards: tuple[str, ...]
-    """Ways forward that suit it; the first is taken where a task names none."""
+    forward: str
+    """Its way forward where a task names none; others say themselves which kinds they suit."""
     metrics: tuple[str, ...]
     """What it can be judged by."""
 
@@ -39,7 +41,7 @@ _KINDS = (
         "classification",
         "of texts: Devlin et al. 2019, section 4.1; of pairs: Conneau et al. 2018",
         objective="classification",
-        forwards=("plain",),
+        forward="plain",
         metrics=("macro_f1", "accuracy"),
     ),
 )
@@ -47,5 +49,12 @@ OBJECTIVES = {entry.name: entry for entry in _OBJECTIVES}
 """By name."""
 TASK_KINDS = {entry.name: entry for entry in _KINDS}
 """By name."""
+
+
+def forwards_of(kind: TaskKind) -> list[str]:
+    """Return the ways forward that suit a kind of task, its own first."""
+    return [kind.forward, *(f.name for f in FORWARDS.values() if kind.name in f.kinds and f.name != kind.forward)]
+
+
 LANGUAGE_OBJECTIVE = OBJECTIVES["masked-lm"]
 """What a language is learned with, from its text."""

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from deftx.config.training import Phase, Training
-from deftx.core.device import wants_bf16
 from deftx.core.errors import DeltaError, StoppedError
 from deftx.core.provenance import threads
+from deftx.core.runtime import wants_bf16
 from deftx.tasks.objective import Batch, Objective
 from deftx.training import checkpoints
 from deftx.training.distributed import all_reduce, any_process, barrier, processes

@@ -115,6 +115,21 @@ class Dataset(Artifact):
 
 
 @dataclass(frozen=True)
+class View(Artifact):
+    """Rows of a split of a dataset in a language, changed by a view's transforms."""
+
+    stage: ClassVar[str] = "view"
+    view: str
+    dataset: str
+    lang: str
+    split: str
+
+    @property
+    def path(self) -> str:
+        return f"views/{self.view}/{self.dataset}/{self.lang}/{self.split}.csv"
+
+
+@dataclass(frozen=True)
 class Base(Artifact):
     """The base model's identity; its checkpoint where the workflow trains one."""
 
@@ -328,6 +343,7 @@ STAGES = {
     "fetch": "raw file",
     "corpus": "corpus",
     "dataset": "dataset",
+    "view": "view",
     "base": "base model",
     "full": "full fine-tuning",
     "gradients": "accumulated gradients",
@@ -336,6 +352,7 @@ STAGES = {
     "prune": "pruned delta",
     "adapter": "adapter",
     "lora": "LoRA",
+    **{entry.stage: entry.title for entry in MODULE_TYPES.values()},
     "compose": "compose",
     "evaluate": "evaluate",
     "score": "score",
@@ -378,6 +395,8 @@ def parse(below: str) -> Artifact:
             return Corpus(lang)
         case "datasets", [dataset, lang, _]:
             return Dataset(dataset, lang, stem)
+        case "views", [view, dataset, lang, _]:
+            return View(view, dataset, lang, stem)
         case _, [method, task, lang, _] if folder in CELLS:
             return CELLS[folder](method, task, lang, seed)
         case _, [role, *middle, _] if folder == Mask.folder or folder in BY_FOLDER:

@@ -99,7 +99,8 @@ def _choice(graph: Artifacts, mask: Mask, shape: Shape) -> Work:
 def _evaluation(graph: Artifacts, cell: Predictions, shape: Shape) -> Work:
     """One forward pass over a test set; where its size is not known, the start of the process alone."""
     length = graph.experiment.task_recipe(cell.task).max_length * TEXT_LENGTH
-    count = rows(graph, graph.test_set(graph.experiment.tasks[cell.task], cell.lang)) or 0
+    task = graph.experiment.tasks[cell.task]
+    count = rows(graph, Dataset(graph.experiment.dataset_of(task.test), cell.lang, task.split)) or 0
     return Work(cell.stage, forward=count * length * _operations_a_token(shape, length), seconds=START_SECONDS)
 
 
@@ -120,8 +121,8 @@ def _training(graph: Artifacts, module: Module, shape: Shape) -> Work:
     else:
         task = graph.experiment.tasks[module.task]
         length = settings.max_length * TEXT_LENGTH
-        examples = rows(graph, Dataset(task.train, task.source, "train"))
-        held_out = rows(graph, Dataset(task.train, task.source, "valid")) or 0
+        examples = rows(graph, Dataset(graph.experiment.dataset_of(task.train), task.source, "train"))
+        held_out = rows(graph, Dataset(graph.experiment.dataset_of(task.train), task.source, "valid")) or 0
         output, frozen_output = 0.0, False
     steps = steps_between(phase, examples)
     forward = _operations_a_token(shape, length)
@@ -231,7 +232,9 @@ def rows(graph: Artifacts, split: Dataset) -> int | None:
     published = [ROWS.get(file.repository or file.hub or "", {}).get(split.split) for file in files]
     known = sum(n for n in published if n is not None) if all(n is not None for n in published) else None
     most = dataset.train_rows_per_label if split.split == "train" else None
-    labels = next((task.labels for task in experiment.tasks.values() if task.train == split.dataset), ())
+    labels = next(
+        (task.labels for task in experiment.tasks.values() if experiment.dataset_of(task.train) == split.dataset), ()
+    )
     return most * len(labels) if most and known is None else known
 
 

@@ -28,6 +28,7 @@ from deftx.workflow.artifacts import (
     Module,
     Predictions,
     RawFile,
+    View,
     parse,
 )
 
@@ -48,6 +49,7 @@ class Artifacts:
         # Questions that every job asks: languages of each dataset, as sets.
         self._terms = {name: language_terms(method) for name, method in experiment.methods.items()}
         self.held = {name: frozenset(dataset.languages) for name, dataset in experiment.datasets.items()}
+        self.held |= {name: self.held[view.dataset] for name, view in experiment.views.items()}
 
     def at(self, below: str) -> str:
         """Return the path of a result from its place below the experiment's folder."""
@@ -80,9 +82,14 @@ class Artifacts:
         splits = ["test"] if dataset.layout == "testbed" else files_of(dataset, lang)
         return [Dataset(name, lang, split) for split in splits]
 
-    def test_set(self, task: Task, lang: str) -> Dataset:
+    def rows(self, name: str, lang: str, split: str) -> Dataset | View:
+        """Return the rows of a split that a task names by a dataset or by a view of one."""
+        dataset = self.experiment.dataset_of(name)
+        return Dataset(name, lang, split) if name == dataset else View(name, dataset, lang, split)
+
+    def test_set(self, task: Task, lang: str) -> Dataset | View:
         """Return the rows a task is scored on in a language."""
-        return Dataset(task.test, lang, task.split)
+        return self.rows(task.test, lang, task.split)
 
     def scored(self, task: Task) -> list[str]:
         """Return the languages a task is scored in: the targets, and the source where the test set has it."""
@@ -217,6 +224,8 @@ class Artifacts:
                 return self._of_corpus(artifact.lang)
             case Dataset():
                 return self._of_dataset(artifact)
+            case View():
+                return {"rows": self.at(Dataset(artifact.dataset, artifact.lang, artifact.split).path)}
             case Base():
                 pretrain = self.experiment.base.pretrain
                 known = [Corpus(lang) for lang in (pretrain.languages if pretrain else ())]
@@ -242,7 +251,7 @@ class Artifacts:
     def _of_corpus(self, lang: str) -> Paths:
         """Raw text, and the test sets in the language (all their splits): nothing is trained on their sentences."""
         corpus = self.experiment.languages[lang].corpus
-        tests = sorted({task.test for task in self.experiment.tasks.values()})
+        tests = sorted({self.experiment.dataset_of(task.test) for task in self.experiment.tasks.values()})
         return {
             "raw": [self.raw(file) for file in corpus.files] if corpus else [],
             "evaluation": [self.at(split.path) for name in tests for split in self.splits(name, lang)],
@@ -273,7 +282,7 @@ class Artifacts:
             needs |= {"train": self.at(corpus.path), "valid": self.at(corpus.valid)}
         else:
             task = self.experiment.tasks[module.task]
-            needs |= {s: self.at(Dataset(task.train, task.source, s).path) for s in ("train", "valid")}
+            needs |= {s: self.at(self.rows(task.train, task.source, s).path) for s in ("train", "valid")}
             start = self.start_module(module.start, module.seed)
             needs |= {"start": self.at(start.path)} if start else {}
         return needs | ({"mask": self.at(self.mask_of(module).path)} if module.entry.masked else {})

@@ -22,7 +22,8 @@ from deftx.models.registry import ARCHITECTURES
 from deftx.modules.registry import MODULE_TYPES, ModuleType
 from deftx.tasks.forwards.registry import FORWARDS
 from deftx.tasks.registry import LANGUAGE_OBJECTIVE, OBJECTIVES, TASK_KINDS
-from deftx.workflow.artifacts import BENCHMARKS, LOGS, Artifact, Cell, Corpus, Dataset, Mask, Module, fill
+from deftx.views.registry import TRANSFORMS
+from deftx.workflow.artifacts import BENCHMARKS, LOGS, Artifact, Cell, Corpus, Dataset, Mask, Module, View, fill
 from deftx.workflow.graph import Artifacts, Paths
 
 PHASES = {"full", "sparse", "gradients"}
@@ -151,6 +152,11 @@ class Jobs:
         """Return the labels that rows of a dataset may have."""
         return as_json(labels_of_dataset(self.graph, wildcards.dataset))
 
+    def code_of_view(self, wildcards: Any) -> str:
+        """Return the code of a view's transforms, and what registries say of them."""
+        entries = [TRANSFORMS[step.transform] for step in self.experiment.views[wildcards.view].steps]
+        return " ".join([code_of("deftx.views.pipeline"), *(code_of_entry(entry, entry.code) for entry in entries)])
+
     # Trainings and masks
 
     def options(self, entry: ModuleType) -> Callable[..., Place]:
@@ -259,6 +265,8 @@ def spec_of(graph: Artifacts, artifact: Artifact) -> Any:
         case Dataset():
             dataset = graph.experiment.datasets[artifact.dataset]
             return dataset.model_dump(mode="json", exclude={"languages", "files"})
+        case View():
+            return graph.experiment.views[artifact.view].model_dump(mode="json")
         case Mask():
             return graph.experiment.selections[artifact.selection].model_dump(mode="json", exclude={"k", "select"})
         case Module():
@@ -292,7 +300,7 @@ def _of_kind(task: Task) -> dict[str, Any]:
 def forward_of(graph: Artifacts, task: str) -> str:
     """Return how the model of a task computes logits."""
     settings = graph.experiment.tasks[task]
-    return settings.forward or TASK_KINDS[settings.kind].forwards[0]
+    return settings.forward or TASK_KINDS[settings.kind].forward
 
 
 def code_of_task(graph: Artifacts, task: str) -> list[str]:
@@ -310,7 +318,8 @@ def budget_of(graph: Artifacts, mask: Mask) -> int | float:
 def labels_of_dataset(graph: Artifacts, name: str) -> list[str]:
     """Return the labels of the task that uses a dataset, or, if none does, of one whose rows are compared with its."""
     experiment = graph.experiment
-    used = [(dataset, task.labels) for task in experiment.tasks.values() for dataset in (task.train, task.test)]
+    tasks = experiment.tasks.values()
+    used = [(experiment.dataset_of(rows), task.labels) for task in tasks for rows in (task.train, task.test)]
     copies = [(experiment.datasets[dataset].drop_near_copies, labels) for dataset, labels in used]
     compared = [(copied.dataset, labels) for copied, labels in copies if copied]
     return list(next(labels for dataset, labels in used + compared if dataset == name))

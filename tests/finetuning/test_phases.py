@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from deftx.config.masks import Denoising
-from deftx.core import device
+from deftx.core import runtime
 from deftx.core.errors import VectorError
 from deftx.finetuning import common, gradients
 from deftx.masks.select import build
@@ -368,7 +368,7 @@ def test_the_record_says_what_was_trained(trainings: Vectors, monkeypatch: pytes
     assert record["trained_parameters"] == delta.entries + head
 
 
-@pytest.mark.skipif(not device.wants_bf16("bf16"), reason="needs bf16 arithmetic")
+@pytest.mark.skipif(not runtime.wants_bf16("bf16"), reason="needs bf16 arithmetic")
 def test_a_frozen_output_stored_in_bf16_changes_no_byte(both: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     both.vector("language", "half", precision="bf16")
     monkeypatch.setattr(masked_lm, "wants_bf16", lambda precision: False)

@@ -10,6 +10,8 @@ class Forward:
     name: str
     """In the configuration (`tasks.*.forward`)."""
     paper: str
+    kinds: tuple[str, ...]
+    """Kinds of tasks that it suits."""
     code: str
     """Module of the package with what `deftx.tasks.objective.ForwardPass` asks for."""
 
@@ -18,7 +20,8 @@ _ENTRIES = (
     Forward(
         "plain",
         "Devlin et al. 2019, section 4.1: a classifier on the first token's state",
-        "deftx.tasks.forwards.plain",
+        kinds=("classification",),
+        code="deftx.tasks.forwards.plain",
     ),
 )
 FORWARDS = {entry.name: entry for entry in _ENTRIES}
