@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from deftx.core.errors import VectorError
 from deftx.models.base_model import Description, encoder_parameters
 from deftx.modules import vectors
+from deftx.modules.vectors import save as save
 
 if TYPE_CHECKING:
     from torch import Tensor

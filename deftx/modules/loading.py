@@ -38,6 +38,9 @@ class Code(Protocol):
     def load(self, path: Path) -> Any:
         """Read and check a file."""
 
+    def save(self, stored: Any, path: Path) -> None:
+        """Write a file; the same content gives the same bytes."""
+
     def check(self, terms: Sequence[tuple[Path, Any, float]], description: Description, /) -> None:
         """Refuse modules, given with files and weights, that do not fit the base model or one another."""
 

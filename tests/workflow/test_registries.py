@@ -309,3 +309,17 @@ def test_a_new_architecture_is_one_entry(project: Project) -> None:
     assert project.planned() == set(), "a new entry reruns nothing"
     environment = os.environ | {"PYTHONPATH": str(project.folder)}
     subprocess.run([sys.executable, "-c", ASK_ARCHITECTURE], cwd=project.folder, env=environment, check=True)
+
+
+def test_an_edit_of_what_is_used_reruns_it_and_nothing_else(project: Project) -> None:
+    project.edit("deftx/models/registry.py", "other_rows=3", "other_rows=2 + 2")
+    planned = project.planned()
+    assert {"deltas/language/suma/seed0", "masks/language/lt-sft/suma/seed0"} <= {
+        name.partition(".")[0] for name in planned
+    }
+    project.edit("deftx/models/registry.py", "other_rows=2 + 2", "other_rows=3")
+    assert project.planned() == set()
+    project.edit("deftx/tasks/classification.py", "POOL = 50", "POOL = 51")
+    planned = {name.partition(".")[0] for name in project.planned()}
+    assert any(name.startswith("deltas/task/") for name in planned)
+    assert not any(name.startswith(("deltas/language/", "sfts/language/", "masks/language/")) for name in planned)

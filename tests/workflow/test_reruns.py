@@ -61,7 +61,7 @@ def test_files_touched_but_not_changed(project: Project) -> None:
 
 
 def test_comment_and_docstring_of_the_training_edited(project: Project) -> None:
-    project.edit("deftx/finetuning/common.py", '"""Training: what is', '"""Training, or what is')
+    project.edit("deftx/finetuning/common.py", '"""Fine-tuning: what is', '"""Fine-tuning, or what is')
     with (project.folder / "deftx/finetuning/common.py").open("a") as file:
         file.write("\n\n# Nothing more.\n")
     assert project.planned() == set()
