@@ -1,6 +1,6 @@
 """Verbs that fetch and prepare data, and describe the base model."""
 
-import sys
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +9,8 @@ import typer
 from deftx.cli.options import Family, Language, Mirror, Out, Pinned, Settings, named, parsed
 from deftx.core import gpus
 from deftx.core.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 def fetch(
@@ -48,7 +50,7 @@ def corpus(
         cleaning = parsed(Corpus, settings)
         lines = corpora.read_all(cleaning.files, raw or [])
     counts = corpora.build(lines, cleaning, evaluation or [], out, language)
-    print(f"{language}: {counts.train} lines to train on, {counts.valid} held out, of {counts.raw}", file=sys.stderr)
+    log.info(f"{language}: {counts.train} lines to train on, {counts.valid} held out, of {counts.raw}")
 
 
 def dataset(
@@ -85,9 +87,9 @@ def dataset(
         raise ConfigError("a dataset needs its raw file (--raw), or a family and a language of the testbed")
     made = datasets.build(rows, kind, names, split, out, origin, near or [], sibling or [], held_out)
     if kind.drop_near_copies:
-        print(f"{made['dropped_near_copies']} of {len(rows)} rows dropped as near copies", file=sys.stderr)
+        log.info(f"{made['dropped_near_copies']} of {len(rows)} rows dropped as near copies")
     if held_out:
-        print(f"{made['dropped_held_out']} rows dropped as rows of the validation split", file=sys.stderr)
+        log.info(f"{made['dropped_held_out']} rows dropped as rows of the validation split")
 
 
 def _by_file(pinned: list[str] | None) -> dict[Path, str]:
@@ -104,7 +106,7 @@ def view(
     from deftx.views import pipeline
 
     counts = pipeline.build(dataset, parsed(View, settings), out)["rows"]
-    print(f"{out}: {counts[-1]} rows from {counts[0]}", file=sys.stderr)
+    log.info(f"{out}: {counts[-1]} rows from {counts[0]}")
 
 
 def base(
@@ -131,4 +133,4 @@ def base(
         pieces = synthetic.inventory(parsed(SyntheticFamily, family))
         pretraining.pretrain(chosen.pretrain, pieces, train or [], valid or [], Path(location))
     description = base_model.describe(chosen.model, chosen.revision, location, out)
-    print(f"base model {description.name}: weights {description.hash[:12]}", file=sys.stderr)
+    log.info(f"base model {description.name}: weights {description.hash[:12]}")

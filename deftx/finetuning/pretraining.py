@@ -1,6 +1,6 @@
 """Pretraining a tiny encoder on some of the testbed's languages, so that the others are truly unseen."""
 
-import sys
+import logging
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,8 @@ from deftx.training.trainable import AllEntries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+log = logging.getLogger(__name__)
 
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 
@@ -73,7 +75,9 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
     }
     checkpoint = checkpoints.path_for(out, job)
     record = fit(model, entries, objective, settings.phase, settings.seed, recipe, checkpoint=checkpoint)
-    print(f"held-out masked-LM loss: {record.history}", file=sys.stderr)
+    evaluated = [measures for measures in record.history if "masked_lm_loss" in measures]
+    losses = ", ".join(f"{measures['masked_lm_loss']:.3f} at step {measures['step']}" for measures in evaluated)
+    log.info(f"masked-LM loss on held-out text: {losses or 'not computed, as there is none'}")
     with publish(out) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
