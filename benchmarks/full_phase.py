@@ -21,7 +21,7 @@ from benchmarks.measure import Row, child, emit, peak_mb, say
 from benchmarks.sparse_phase import batch_of, loss_of, model_of
 from deftx.config.training import Training
 from deftx.core.runtime import wants_bf16
-from deftx.finetuning.gradients import summed_gradients
+from deftx.finetuning.gradients import accumulated_gradients
 from deftx.tasks.masked_lm import freeze_output
 from deftx.training.trainable import all_entries, clip, parameters_of
 
@@ -39,7 +39,7 @@ def measure(side: str, kind: str, scale: str) -> dict[str, float]:
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
     pieces = torch.arange(model.config.vocab_size if side == "all" else used)
     parameters = parameters_of(model, base, Training())
-    entries = (summed_gradients if side == "gradients" else all_entries)(model, parameters, pieces)
+    entries = (accumulated_gradients if side == "gradients" else all_entries)(model, parameters, pieces)
     del base, parameters
     leaves = list(entries.leaves().values())
     optimizer = torch.optim.AdamW(leaves, lr=1e-4, weight_decay=0.0, fused=True)
@@ -51,7 +51,7 @@ def measure(side: str, kind: str, scale: str) -> dict[str, float]:
         with accelerator.autocast():
             value = loss(model, batch)
         accelerator.backward(value)
-        entries.pull(1e-9)
+        entries.add_l1(1e-9)
         clip(leaves, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -91,7 +91,7 @@ def ours(model: Any, mask: dict[str, Tensor], loss: Loss) -> Callable[[Batch], N
         with accelerator.autocast():
             value = loss(model, batch)
         accelerator.backward(value)
-        entries.pull(1e-9)
+        entries.add_l1(1e-9)
         clip(leaves, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

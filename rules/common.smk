@@ -26,7 +26,7 @@ collect_garbage_seldom()  # Snakemake's jobs are many objects, and none is garba
 os.environ.setdefault("DEFTX_SOURCE", str(Path(deftx.__file__).parents[1]))
 
 
-def told(question, *arguments):
+def ask(question, *arguments):
     """Ask the package something; an error a user can cause is told without a traceback."""
     try:
         return question(*arguments)
@@ -46,7 +46,7 @@ def experiment():
     return load.validate(content)
 
 
-EXPERIMENT = told(experiment)
+EXPERIMENT = ask(experiment)
 GRAPH = Artifacts(EXPERIMENT)
 JOBS = Jobs(GRAPH)
 SHOWN = ReportPlan(GRAPH)
@@ -69,10 +69,10 @@ wildcard_constraints:
 def check_folders(*folders: str) -> None:
     """Say at once, not by a traceback of Snakemake's, that nothing can be written where it has to be."""
     for folder in folders:
-        told(files.require_writable, Path(folder))
+        ask(files.require_writable, Path(folder))
 
 
 if workflow.is_main_process:  # jobs elsewhere read these rules, too, but neither fetch nor keep records
     check_folders(".snakemake")
     if GRAPH.pinned:
-        told(fetching.check_mirror, Path(os.environ.get("DEFTX_MIRROR")) if os.environ.get("DEFTX_MIRROR") else None)
+        ask(fetching.check_mirror, Path(os.environ.get("DEFTX_MIRROR")) if os.environ.get("DEFTX_MIRROR") else None)

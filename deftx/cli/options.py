@@ -22,13 +22,13 @@ Results = Annotated[Path, typer.Argument(help="Folder of the experiment's result
 
 
 def named(entry: str) -> tuple[str, Path]:
-    """NAME=FILE as both."""
+    """Return NAME and FILE of NAME=FILE."""
     name, _, path = entry.partition("=")
     return name, Path(path)
 
 
 def parsed(kind: Any, settings: str) -> Any:
-    """Settings as an instance of a pydantic type: from JSON text, a YAML file, or what a shell substitutes (`<(…)`).
+    """Return settings as an instance of a pydantic type, from JSON, a YAML file, or what a shell substitutes (`<(…)`).
 
     Raises:
         SourceError: the file cannot be read as text.

@@ -129,7 +129,7 @@ def _write(examples: Iterable[Sequence[int]], length: int, place: Path) -> None:
         write_text(_witness(place), sha256_of(temporary))
 
 
-def pieces_in(examples: "Tensor | Mapped") -> Tensor:
+def token_ids_in(examples: "Tensor | Mapped") -> Tensor:
     """All pieces that occur, ascending (int64)."""
     parts = (range(at, min(at + BATCH, len(examples))) for at in range(0, len(examples), BATCH))
     found = [examples[list(part)].unique() for part in parts]

@@ -49,7 +49,7 @@ def _shape(job: Job) -> adapters.Shape:
 
 
 def _below(job: Job) -> list[adapters.Adapter]:
-    """The adapter a task's is stacked on, if there is one."""
+    """Return the adapter that a task's is stacked on, if there is one."""
     if job.start is None:
         return []
     if job.data.role == "language":

@@ -156,7 +156,7 @@ def freeze(job: Job, model: Any) -> dict[str, nn.Parameter]:
 
 
 def origin(job: Job) -> dict[str, Any]:
-    """What the metadata of every result state."""
+    """Return what the metadata of every result state."""
     data = job.data
     return {
         "base": job.base.hash,
@@ -182,7 +182,7 @@ def train(
     metadata: BaseModel,
     beside: dict[str, str],
     save: Callable[[Arrays], None],
-    pull: float = 0.0,
+    l1: float = 0.0,
 ) -> Record:
     """Train the entries, and leave the result, its record beside it, and no checkpoint.
 
@@ -190,7 +190,7 @@ def train(
         metadata: the result's; with what is `beside` it, such as a hash of the code, a checkpoint of which anything
             is different is of no use.
         save: writes the result. It gets the values of the head that are to be stored; of masked-LM none are.
-        pull: strength of the pull towards the start.
+        l1: strength of the L1 penalty towards the initialization.
     Raises:
         DeltaError: training diverged, or the disk has no room for the result.
         StoppedError: SIGTERM came; the checkpoint is saved.
@@ -198,7 +198,7 @@ def train(
     of_the_job = metadata.model_dump(mode="json", exclude={"processes", "threads"})  # `fit` looks at these
     checkpoint = checkpoints.path_for(job.out, of_the_job | beside)
     _check_room(job, entries, checkpoint)
-    record = fit(model, entries, objective, job.phase, job.seed, job.data.recipe, pull, checkpoint)
+    record = fit(model, entries, objective, job.phase, job.seed, job.data.recipe, l1, checkpoint)
     if processes().is_main_process:
         save({} if job.data.labels is None else arrays(entries.head))
         beside_it = job.out.with_suffix(".json")
@@ -215,7 +215,7 @@ def code(job: Job, *modules: str) -> str:
 
 
 def arrays(tensors: Mapping[str, Tensor]) -> Arrays:
-    """Tensors in numpy, as they are."""
+    """Return tensors as numpy arrays of the same type."""
     return {name: np.asarray(tensor.detach().cpu()) for name, tensor in tensors.items()}
 
 
@@ -227,7 +227,7 @@ def _check_room(job: Job, entries: Entries, checkpoint: Path) -> None:
     Raises:
         DeltaError: named, with the room that is missing.
     """
-    leaves, kept = (sum(t.numel() for t in group.values()) for group in (entries.leaves(), entries.kept()))
+    leaves, kept = (sum(t.numel() for t in group.values()) for group in (entries.leaves(), entries.buffers()))
     size = 4 * ((3 + (job.phase.keep == "best")) * leaves + kept)
     needed = 2 * size - (checkpoint.stat().st_size if checkpoint.is_file() else 0)
     job.out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from deftx.finetuning import common
 from deftx.finetuning.common import Arrays, Job, arrays
 from deftx.modules import vectors
 from deftx.training.loop import Record
-from deftx.training.trainable import all_entries, pull_of
+from deftx.training.trainable import all_entries, l1_strength
 
 
 def train(job: Job) -> Record:
@@ -19,7 +19,7 @@ def train(job: Job) -> Record:
         And what `deftx.finetuning.common` raises.
     """
     model, objective = common.begin(job)
-    pull = pull_of(model, job.data.recipe)
+    l1 = l1_strength(model, job.data.recipe)
     # Nothing else may hold the model's parameters: of word embeddings only some rows may be left.
     entries = all_entries(model, common.at_start(job, model), objective.token_ids())
     shapes = {name: job.base.shapes[name] for name in entries.base}
@@ -30,4 +30,4 @@ def train(job: Job) -> Record:
         vectors.save(vectors.Vector(metadata, dense=delta, head=task_head, rows=arrays(entries.rows)), job.out)
 
     code = {"code": common.code(job, "deftx.finetuning.full")}
-    return common.train(job, model, objective, entries, metadata, code, save, pull)
+    return common.train(job, model, objective, entries, metadata, code, save, l1)

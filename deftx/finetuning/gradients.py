@@ -26,7 +26,7 @@ def train(job: Job) -> Record:
         And what `deftx.finetuning.common` raises.
     """
     model, objective = common.begin(job)
-    entries = summed_gradients(model, common.at_start(job, model), objective.token_ids())
+    entries = accumulated_gradients(model, common.at_start(job, model), objective.token_ids())
     shapes = {name: job.base.shapes[name] for name in entries.base}
     metadata = vectors.Metadata(kind="gradient", shapes=shapes, **common.origin(job))
 
@@ -38,18 +38,18 @@ def train(job: Job) -> Record:
     return common.train(job, model, objective, entries, metadata, code, save)
 
 
-class SummedGradients:
+class AccumulatedGradients:
     """The head moves; what is left is the sum of the encoder's gradients (float32, in main memory).
 
-    Of word embeddings that are a lookup alone, only the rows of `pieces` (ascending) have a sum; all others stay zero.
+    Of word embeddings that are a lookup alone, only the rows of `ids` (ascending) have a sum; all others stay zero.
     """
 
-    def __init__(self, parameters: Parameters, pieces: Tensor) -> None:
+    def __init__(self, parameters: Parameters, ids: Tensor) -> None:
         self.base, self.head = parameters.maskable, parameters.head
         self.looked_up = parameters.looked_up
-        self.pieces = pieces
+        self.ids = ids
         name = self.looked_up
-        self.rows = {name: pieces} if name is not None and len(pieces) < len(self.base[name]) else {}
+        self.rows = {name: ids} if name is not None and len(ids) < len(self.base[name]) else {}
         self.sums = {name: torch.zeros(len(self.rows.get(name, p)), *p.shape[1:]) for name, p in self.base.items()}
         for name, parameter in self.base.items():
             if name != self.looked_up:
@@ -66,28 +66,28 @@ class SummedGradients:
     def receive_rows(self, rows: Tensor, gradient: Tensor) -> None:
         """Add the gradient of some rows of the word embeddings: row numbers (n), gradient (n x width)."""
         assert self.looked_up is not None
-        place = torch.searchsorted(self.pieces, rows.cpu())
+        place = torch.searchsorted(self.ids, rows.cpu())
         self.sums[self.looked_up].index_add_(0, place, gradient.cpu())
 
     def leaves(self) -> dict[str, nn.Parameter]:
         return {f"head.{name}": parameter for name, parameter in self.head.items()}
 
-    def pull(self, strength: float) -> None:
-        """Nothing: at the start, the pull towards it is zero."""
+    def add_l1(self, strength: float) -> None:
+        """Do nothing: at the initialization, the penalty towards it has no gradient."""
 
     def write(self) -> None:
-        """Nothing to do: the encoder does not move."""
+        """Do nothing: the encoder does not move."""
 
     def difference(self) -> dict[str, Tensor]:
         return self.sums
 
-    def kept(self) -> dict[str, Tensor]:
+    def buffers(self) -> dict[str, Tensor]:
         return self.sums
 
 
-def summed_gradients(model: Any, parameters: Parameters, pieces: Tensor) -> SummedGradients:
-    """Add up gradients; of word embeddings that are a lookup alone those of the rows in a batch, all among `pieces`."""
-    entries = SummedGradients(parameters, pieces)
+def accumulated_gradients(model: Any, parameters: Parameters, ids: Tensor) -> AccumulatedGradients:
+    """Add up gradients; of word embeddings that are a lookup alone those of the rows in a batch, all among `ids`."""
+    entries = AccumulatedGradients(parameters, ids)
     if parameters.looked_up is not None:
         model.set_input_embeddings(TouchedRows(model.get_input_embeddings(), entries.receive_rows))
     return entries

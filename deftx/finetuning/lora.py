@@ -65,7 +65,7 @@ def insert(model: Any, shape: lora.Shape) -> dict[str, nn.Parameter]:
 
 
 def _below(job: Job) -> list[tuple[lora.Stored, float]]:
-    """The language's LoRA a task's is trained on top of, if there is one."""
+    """Return the language's LoRA that a task's is trained on top of, if there is one."""
     if job.start is None:
         return []
     if job.data.role == "language":

@@ -1,4 +1,4 @@
-"""Pretraining a tiny encoder on some of the testbed's languages, so that the others are truly unseen."""
+"""Pretraining a tiny encoder on a few synthetic languages, so that all others are truly unseen."""
 
 import logging
 from collections.abc import Sequence
@@ -29,12 +29,12 @@ log = logging.getLogger(__name__)
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 
 
-def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], valid: list[Path], out: Path) -> None:
+def pretrain(settings: Pretraining, tokens: Sequence[str], train: list[Path], valid: list[Path], out: Path) -> None:
     """Train a small BERT from scratch with masked-LM, and store it with its tokenizer in the folder `out`.
 
     Args:
         settings: shape of the model, length and speed of the training.
-        pieces: the vocabulary, one whole word each; every language of the family is written with it.
+        tokens: the vocabulary, one whole word each; every language of the family is written with it.
         train, valid: corpora of the known languages (text, gzipped or not).
     Raises:
         StoppedError: SIGTERM came; the checkpoint is saved.
@@ -42,7 +42,7 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
     from transformers import BertConfig, BertForMaskedLM
 
     torch.set_num_threads(threads())
-    tokenizer = word_tokenizer(pieces)
+    tokenizer = word_tokenizer(tokens)
     shown, held_out = (
         examples(tokenizer, chain.from_iterable(map(lines_of, paths)), settings.block, settings.packed)
         for paths in (train, valid)
@@ -68,7 +68,7 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
     entries = AllEntries({}, dict(model.named_parameters()))
     job = {
         "settings": settings.model_dump(mode="json"),
-        "pieces": list(pieces),
+        "pieces": list(tokens),
         "data": {"train": [sha256_of(path) for path in train], "valid": [sha256_of(path) for path in valid]},
         "versions": versions(),
         "code": code_of("deftx.finetuning.pretraining"),
@@ -84,12 +84,12 @@ def pretrain(settings: Pretraining, pieces: Sequence[str], train: list[Path], va
     checkpoints.remove(out, sorted(out.iterdir()))
 
 
-def word_tokenizer(pieces: Sequence[str]) -> "PreTrainedTokenizerFast":
-    """A tokenizer that cuts at white space and knows exactly `pieces`."""
+def word_tokenizer(tokens: Sequence[str]) -> "PreTrainedTokenizerFast":
+    """Return a tokenizer that splits at white space and has exactly the vocabulary `tokens`."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {piece: n for n, piece in enumerate([*SPECIAL, *pieces])}
+    vocabulary = {piece: n for n, piece in enumerate([*SPECIAL, *tokens])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -16,7 +16,7 @@ from deftx.finetuning import common
 from deftx.finetuning.common import Arrays, Job, arrays
 from deftx.modules import vectors
 from deftx.training.loop import Record
-from deftx.training.trainable import masked_entries, pull_of
+from deftx.training.trainable import l1_strength, masked_entries
 
 
 def train(job: Job) -> Record:
@@ -29,7 +29,7 @@ def train(job: Job) -> Record:
     assert job.mask is not None
     mask = job.mask
     model, objective = common.begin(job)
-    pull = pull_of(model, job.data.recipe)
+    l1 = l1_strength(model, job.data.recipe)
     parameters = common.at_start(job, model)
     entries = masked_entries(model, parameters, _positions(mask, job, parameters.maskable))
     shapes = {name: job.base.shapes[name] for name in entries.base}
@@ -42,11 +42,11 @@ def train(job: Job) -> Record:
         vectors.save(vectors.Vector(metadata, positions=arrays(positions), values=values, head=task_head), job.out)
 
     beside = {"mask": sha256_of(mask), "code": common.code(job, "deftx.finetuning.sparse")}
-    return common.train(job, model, objective, entries, metadata, beside, save, pull)
+    return common.train(job, model, objective, entries, metadata, beside, save, l1)
 
 
 def _positions(mask: Path, job: Job, maskable: Container[str]) -> dict[str, Tensor]:
-    """Flat indices of the mask's entries by parameter (int64)."""
+    """Return flat indices of the mask's elements by parameter (int64)."""
     vector = vectors.load(mask)
     vectors.check_fits(vector.metadata, job.base.shapes, job.base.hash, mask, kinds=("mask",))
     for name, positions in vector.positions.items():

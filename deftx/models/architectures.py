@@ -126,5 +126,5 @@ def _configured(path: Path) -> Shape | None:
 def _pretrained(settings: Pretraining, family: Family) -> Shape:
     from deftx.data import synthetic
 
-    pieces = len(synthetic.inventory(family))
-    return Shape(settings.layers, settings.hidden, settings.intermediate or 4 * settings.hidden, pieces, settings.block)
+    tokens = len(synthetic.inventory(family))
+    return Shape(settings.layers, settings.hidden, settings.intermediate or 4 * settings.hidden, tokens, settings.block)

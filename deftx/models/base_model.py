@@ -70,12 +70,12 @@ def read(path: Path) -> Description:
 
 
 def where(model: str) -> str:
-    """Where a named model lies: the environment variable DEFTX_BASE goes before its name."""
+    """Return where a named model lies: the environment variable DEFTX_BASE goes before its name."""
     return os.environ.get("DEFTX_BASE") or model
 
 
 def is_path(model: str) -> bool:
-    """Whether the name of a model can only be a folder's, and none of the hub."""
+    """Return whether the name of a model can only be that of a folder, and not of a model on the hub."""
     return model.startswith((".", "/", "~")) or model == os.environ.get("DEFTX_BASE")
 
 
@@ -105,7 +105,7 @@ def describe(model: str | None, revision: str | None, location: str, out: Path) 
 
 
 def weights(location: str, revision: str | None = None) -> "dict[str, Tensor]":
-    """The encoder's parameters that the checkpoint holds, as float32, in the model's order."""
+    """Return the encoder's parameters that the checkpoint holds, as float32, in the model's order."""
     from transformers import AutoModel
 
     with _explained(location):
@@ -117,9 +117,9 @@ def weights(location: str, revision: str | None = None) -> "dict[str, Tensor]":
 
 
 def masked_lm(description: Description, untied: bool, seed: int) -> "PreTrainedModel":
-    """The base with its masked-LM head; `untied`, the output embedding is a copy of the input's.
+    """Return the base with its masked-LM head; `untied`, the output embedding is a copy of the input's.
 
-    What the checkpoint lacks of the head gets first values that depend on `seed` alone.
+    What the checkpoint lacks of the head gets an initialization that depends on `seed` alone.
     """
     import torch
     from torch.nn import Parameter
@@ -139,7 +139,7 @@ def masked_lm(description: Description, untied: bool, seed: int) -> "PreTrainedM
 
 
 def classifier(description: Description, labels: "Sequence[str]", seed: int) -> "PreTrainedModel":
-    """The base with a new classification head, whose first values depend on `seed` alone."""
+    """Return the base with a new classification head, whose initialization depends on `seed` alone."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
@@ -158,7 +158,7 @@ def classifier(description: Description, labels: "Sequence[str]", seed: int) -> 
 
 
 def load_tokenizer(location: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
-    """The base model's tokenizer."""
+    """Load the base model's tokenizer."""
     from transformers import AutoTokenizer
 
     with _explained(location):
@@ -166,29 +166,29 @@ def load_tokenizer(location: str, revision: str | None = None) -> "PreTrainedTok
 
 
 def tokenizer(description: Description) -> "PreTrainedTokenizerBase":
-    """The tokenizer of the base model, checked to be the one base.json was made from.
+    """Load the tokenizer of the base model, checked to be the one base.json describes.
 
     Raises:
-        BaseModelError: it is another one.
+        BaseModelError: it is a different one.
     """
     loaded = load_tokenizer(description.location, description.revision)
     if hashlib.sha256(_tokenizer_bytes(loaded)).hexdigest() != description.tokenizer:
         raise BaseModelError(
-            f"{description.location} does not hold the tokenizer base.json was made from "
+            f"{description.location} does not hold the tokenizer that base.json describes "
             f"(hash {description.tokenizer[:12]}). Give that model again, or delete base.json to start over"
         )
     return loaded
 
 
 def encoder_parameters(model: "PreTrainedModel", description: Description) -> dict[str, Any]:
-    """The parameters of a model that belong to the base, by their name in the encoder.
+    """Return the parameters of a model that belong to the base, by their name in the encoder.
 
     Taken from `model.base_model`: XLMRobertaForMaskedLM reports the tied embedding under its head's name.
     """
-    found = {n: p for n, p in model.base_model.named_parameters() if n in description.shapes}
-    if not any(map(is_word_embedding, found)):
+    parameters = {n: p for n, p in model.base_model.named_parameters() if n in description.shapes}
+    if not any(map(is_word_embedding, parameters)):
         raise BaseModelError(f"{description.name}: no word embeddings among its parameters; not supported")
-    return found
+    return parameters
 
 
 def _verify(model: "PreTrainedModel", description: Description) -> None:
@@ -204,7 +204,7 @@ def _verify(model: "PreTrainedModel", description: Description) -> None:
         state = {n: state.get(n, full[n]) for n in full}
     if _hash({n: state[n] for n in description.shapes}) != description.hash:
         raise BaseModelError(
-            f"{description.location} does not hold the weights base.json was made from "
+            f"{description.location} does not hold the weights that base.json describes "
             f"(hash {description.hash[:12]}). Give that model again, or delete base.json to start over with this one"
         )
 

@@ -23,8 +23,8 @@ def folder_of(base: Base) -> Path | None:
 def files_of(base: Base, part: str) -> list[Path]:
     """Return all files that may be this part of a local base; of one on the hub there are none."""
     place = folder_of(base)
-    found = {file for pattern in PARTS[part] for file in place.glob(pattern)} if place else set()
-    return sorted(file for file in found if file.is_file())
+    matches = {file for pattern in PARTS[part] for file in place.glob(pattern)} if place else set()
+    return sorted(file for file in matches if file.is_file())
 
 
 def fingerprint_of(base: Base) -> str:

@@ -1,4 +1,4 @@
-"""Word embeddings that do no work for pieces they do not look up.
+"""Word embeddings that do no work for tokens they do not look up.
 
 A multilingual model's word embeddings are most of its parameters (250,002 x 768 of XLM-R base's 278 M), and a batch
 looks up a few hundred rows of them. Where the matrix serves as nothing but a lookup (the output embedding is untied,
@@ -6,10 +6,10 @@ or there is none), the gradient of all other rows is zero:
 
 - `TouchedRows` leaves the matrix as it is and hands over the gradient of the rows in the batch; the dense gradient is
   never made (sparse fine-tuning).
-- `UsedRows` holds the rows of those pieces alone that the data contains, so that the gradient, the optimizer's state
+- `UsedRows` holds the rows of those tokens alone that the data contains, so that the gradient, the optimizer's state
   and the delta of all others never exist (full fine-tuning).
 
-Both add up the gradients of a piece that occurs several times in the order of its occurrences, as nn.Embedding does,
+Both add up the gradients of a token that occurs several times in the order of its occurrences, as nn.Embedding does,
 so results are the same to the bit.
 """
 
@@ -25,7 +25,7 @@ Receive = Callable[[Tensor, Tensor], None]
 
 
 def word_lookup(model: Any) -> nn.Embedding | None:
-    """The model's word embeddings, if their matrix is used as nothing but a lookup."""
+    """Return the model's word embeddings, if their matrix is used as nothing but a lookup."""
     embedding = model.get_input_embeddings()
     uses = [p for _, p in model.named_parameters(remove_duplicate=False) if p is embedding.weight]
     return embedding if type(embedding) is nn.Embedding and len(uses) == 1 else None
@@ -41,11 +41,11 @@ class TouchedRows(nn.Module):
         self.padding = embedding.padding_idx
         self.receive = receive
 
-    def forward(self, pieces: Tensor) -> Tensor:
-        """Embeddings of `pieces` (integers of any shape); the result has one axis more."""
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the embeddings of token ids (integers of any shape); the result has one axis more."""
         if not torch.is_grad_enabled():
-            return functional.embedding(pieces, self.weight)
-        rows, place = pieces.unique(return_inverse=True)
+            return functional.embedding(ids, self.weight)
+        rows, place = ids.unique(return_inverse=True)
         table = self.weight[rows].requires_grad_()
 
         def hand_over(leaf: Tensor) -> None:
@@ -58,7 +58,7 @@ class TouchedRows(nn.Module):
 
 
 class UsedRows(nn.Module):
-    """An embedding of the pieces `used` alone (ascending); its parameter holds their rows in that order."""
+    """An embedding of the token ids `used` alone (ascending); its parameter holds their rows in that order."""
 
     def __init__(self, embedding: nn.Embedding, used: Tensor) -> None:
         super().__init__()
@@ -70,14 +70,14 @@ class UsedRows(nn.Module):
         self.place: Tensor
         self.register_buffer("place", place, persistent=False)
 
-    def forward(self, pieces: Tensor) -> Tensor:
-        """Embeddings of `pieces` (integers of any shape, all among those used); the result has one axis more."""
-        return functional.embedding(self.place[pieces], self.weight, padding_idx=self.padding)
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the embeddings of token ids (integers of any shape, all used); the result has one axis more."""
+        return functional.embedding(self.place[ids], self.weight, padding_idx=self.padding)
 
 
-def _padding(rows: Tensor, piece: int | None) -> int | None:
-    """Where the padding piece lies among ascending rows: its gradient is left out, as nn.Embedding does."""
-    if piece is None:
+def _padding(rows: Tensor, token: int | None) -> int | None:
+    """Return where the padding token lies among ascending rows: its gradient is left out, as nn.Embedding does."""
+    if token is None:
         return None
-    at = int(torch.searchsorted(rows, piece))
-    return at if at < len(rows) and int(rows[at]) == piece else None
+    place = int(torch.searchsorted(rows, token))
+    return place if place < len(rows) and int(rows[place]) == token else None

@@ -48,7 +48,7 @@ class Shape(parameter_files.Shape):
     """Inner width of F and G; without it there is no coupling."""
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter by name, in the order of `Adapter.named_parameters`."""
+        """Return the shape of every parameter by name, in the order of `Adapter.named_parameters`."""
         sizes = {f"layers.{n}": (self.width, self.bottleneck, self.width) for n in range(self.layers)}
         if self.coupling is not None:
             first, second = halves(self.width)
@@ -69,7 +69,7 @@ class Shape(parameter_files.Shape):
 
 
 def shape_of(description: Description, reduction: int, coupling: int | None, left_out: int) -> Shape:
-    """The shape of an adapter of a base model.
+    """Return the shape of an adapter for a base model.
 
     Args:
         reduction: inner widths of the bottlenecks are the encoder's width over this, rounded down.
@@ -126,7 +126,7 @@ def _norms_of(encoder: Any) -> list[nn.Module] | None:
 
 
 def halves(width: int) -> tuple[int, int]:
-    """Where a coupling cuts vectors of `width`."""
+    """Return the sizes of the two parts into which a coupling cuts vectors of `width`."""
     return width // 2, width - width // 2
 
 
@@ -141,7 +141,7 @@ class Bottleneck(nn.Module):
             nn.init.zeros_(tensor)
 
     def forward(self, states: Tensor) -> Tensor:
-        """From [..., width] to [..., out]."""
+        """Map [..., width] to [..., out]."""
         return self.up(torch.relu(self.down(states)))
 
 
@@ -160,7 +160,7 @@ class Coupling(nn.Module):
         return torch.cat((first, second + self.second(first)), dim=-1)
 
     def inverse(self, states: Tensor) -> Tensor:
-        """What `forward` makes `states` of, up to rounding."""
+        """Invert `forward`, up to rounding."""
         first, second = states.split(self.cut, dim=-1)
         second = second - self.second(first)
         return torch.cat((first - self.first(second), second), dim=-1)
@@ -176,7 +176,7 @@ class Adapter(nn.Module):
         self.coupling = None if shape.coupling is None else Coupling(width, shape.coupling)
 
 
-UNKNOWN = "its layers are none adapters fit; use a model of BERT's or RoBERTa's kind"
+UNKNOWN = "adapters do not fit its layers; use a model of BERT's or RoBERTa's kind"
 
 
 def insert(model: Any, stack: Sequence[Adapter]) -> None:
@@ -235,13 +235,13 @@ def load(path: Path) -> Stored:
     """Read and check an adapter.
 
     Raises:
-        VectorError: the file is missing, cut short, changed, or no adapter; named with the way out.
+        VectorError: the file is missing, cut short, changed, or not an adapter; the message names the file and the fix.
     """
     return parameter_files.load(path, Metadata, "an adapter")
 
 
 def module_of(stored: Stored) -> Adapter:
-    """A stored adapter as a module whose parameters do not move."""
+    """Return a stored adapter as a module whose parameters do not move."""
     adapter = Adapter(stored.metadata.shape)
     adapter.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in stored.parameters.items()})
     return adapter.requires_grad_(False)

@@ -54,7 +54,7 @@ def write(path: Path, described: Mapping[str, Any], tensors: Mapping[str, NDArra
 
 
 def damaged(path: Path, what: str) -> VectorError:
-    """The error of a file that is not as it was written."""
+    """Return the error of a file that is not as it was written."""
     return VectorError(integrity.damaged(path, what))
 
 
@@ -100,7 +100,7 @@ class Reader:
         self._stream.close()
 
     def read(self, name: str) -> NDArray[Any]:
-        """A tensor in memory of its own, checked against its SHA-256 when it is read for the first time.
+        """Read a tensor into memory of its own, checked against its SHA-256 when it is read for the first time.
 
         Raises:
             VectorError: its bytes are not those that were written.
@@ -124,7 +124,7 @@ class Reader:
         return array
 
     def _header(self) -> tuple[dict[str, Any], int]:
-        """The header's JSON, and where the tensors begin."""
+        """Read the header's JSON, and where the tensors begin."""
         length = int.from_bytes(self._stream.read(8), "little")
         if length > os.fstat(self._stream.fileno()).st_size - 8:
             raise damaged(self.path, "it is cut short, or not a safetensors file")
@@ -140,7 +140,7 @@ class Reader:
         return header, 8 + length
 
     def _tensors(self, header: dict[str, Any], begin: int) -> dict[str, Tensor]:
-        """The stated tensors, checked to fill the rest of the file without a gap."""
+        """Return the stated tensors, checked to fill the rest of the file without a gap."""
         found = {}
         at = begin
         try:
@@ -163,7 +163,7 @@ class Reader:
 
 
 def _unsealed(metadata: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The description and the tensors' digests from the metadata entry, once its checksum is found right."""
+    """Return the description and the tensors' digests from the metadata entry, once its checksum matches."""
     text = metadata.get(KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise VectorError(

@@ -18,7 +18,7 @@ CHUNK = 1 << 15  # indices at once, 256 KiB
 
 
 def encode(indices: NDArray[np.integer], size: int, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The one-byte gaps and the large gaps of strictly ascending `indices` (1-D) below `size`.
+    """Return the one-byte gaps and the large gaps of strictly ascending `indices` (1-D) below `size`.
 
     Raises:
         VectorError: an index is outside 0..size-1, or not above the one before it.
@@ -43,7 +43,7 @@ def encode(indices: NDArray[np.integer], size: int, name: str) -> tuple[NDArray[
 
 
 def decode(gaps: NDArray[np.uint8], large: NDArray[np.int64], size: int, name: str) -> NDArray[np.int64]:
-    """The indices behind `gaps` and `large`, for a parameter of `size` (< 2^53) entries called `name`.
+    """Return the indices behind `gaps` and `large`, for a parameter of `size` (< 2^53) entries called `name`.
 
     Raises:
         VectorError: the arrays do not belong together, or an index lies outside the parameter.

@@ -46,7 +46,7 @@ class Shape(parameter_files.Shape):
         return self.alpha / self.rank
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every factor by name: A.NAME is [r, in], B.NAME is [out, r]."""
+        """Return the shape of every factor by name: A.NAME is [r, in], B.NAME is [out, r]."""
         return {
             f"{factor}.{name}": shape
             for name, (out, width) in self.matrices.items()
@@ -55,7 +55,7 @@ class Shape(parameter_files.Shape):
 
 
 def shape_of(description: Description, sizes: Lora) -> Shape:
-    """The shape of LoRA of a base model: every target in the encoder's layers is adapted.
+    """Return the shape of LoRA for a base model: every target in the encoder's layers is adapted.
 
     Raises:
         ConfigError: a target names no weight matrix of a layer, or the rank is larger than such a matrix has.
@@ -78,7 +78,7 @@ def shape_of(description: Description, sizes: Lora) -> Shape:
 
 
 def in_layer(module: str) -> bool:
-    """Whether a module, by its dotted name, lies in one of the encoder's numbered layers."""
+    """Return whether a module, by its dotted name, lies in one of the encoder's numbered layers."""
     return any(part.isdigit() for part in module.split("."))
 
 
@@ -97,13 +97,13 @@ def load(path: Path) -> Stored:
     """Read and check LoRA.
 
     Raises:
-        VectorError: the file is missing, cut short, changed, or no LoRA; named with the way out.
+        VectorError: the file is missing, cut short, changed, or not LoRA; the message names the file and the fix.
     """
     return parameter_files.load(path, Metadata, "LoRA")
 
 
 def difference(stored: Stored, name: str) -> NDArray[np.float32]:
-    """(alpha / r) B A, what LoRA adds to the base parameter `name` ([out, in])."""
+    """Return (alpha / r) B A, what LoRA adds to the base parameter `name` ([out, in])."""
     product: NDArray[np.float32] = stored.parameters[f"B.{name}"] @ stored.parameters[f"A.{name}"]
     return np.float32(stored.metadata.shape.scale) * product
 

@@ -1,4 +1,4 @@
-"""Files of modules that are no vectors (adapters, LoRA): parameters by name, a task's head, and where they come from.
+"""Files of modules other than vectors (adapters, LoRA): parameters by name, a task's head, and where they come from.
 
 A file holds tensors `KIND.NAME` and `head.NAME`, all float32, in the container of vectors (docs/reference/format.md).
 Which names and shapes there must be follows from the sizes its metadata state.
@@ -25,7 +25,7 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter by name, in the order in which a file holds them."""
+        """Return the shape of every parameter by name, in the order in which a file holds them."""
         raise NotImplementedError
 
 
@@ -102,7 +102,7 @@ def load(path: Path, metadata_of: type[Of], wanted: str) -> Stored[Of]:
     """Read and check a module of the kind that `metadata_of` describes; messages call it `wanted`.
 
     Raises:
-        VectorError: the file is missing, cut short, changed, or of another kind; named with the way out.
+        VectorError: the file is missing, cut short, changed, or of another kind; the message names the fix.
     """
     kind = metadata_of.model_fields["kind"].default
     with file_format.Reader(path) as file:
@@ -121,7 +121,7 @@ def load(path: Path, metadata_of: type[Of], wanted: str) -> Stored[Of]:
 
 
 def _problem(tensors: dict[str, NDArray[Any]], metadata: Metadata) -> str | None:
-    """What does not go together among tensors and metadata; None if all is well."""
+    """Return what does not go together among tensors and metadata; None if all is well."""
     wanted = {f"{metadata.kind}.{name}": shape for name, shape in metadata.shape.parameters().items()}
     for name in wanted.keys() - tensors.keys():
         return f"{name} is missing"

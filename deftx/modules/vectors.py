@@ -93,12 +93,12 @@ class Vector:
         return sum(map(len, self.positions.values())) + sum(prod(self.metadata.shapes[n]) for n in self.dense)
 
     def full(self, name: str) -> NDArray[np.float32]:
-        """The dense delta of a parameter in its full shape."""
+        """Return the dense delta of a parameter in its full shape."""
         return expand(self.dense[name], self.rows.get(name), self.metadata.shapes[name])
 
 
 def expand(stored: NDArray[np.float32], rows: NDArray[np.int64] | None, shape: Sequence[int]) -> NDArray[np.float32]:
-    """A dense delta in its full `shape` from the `rows` of it that are stored ([n, width]); None means all are."""
+    """Return a dense delta in its full `shape` from its stored `rows` ([n, width]); None means all are stored."""
     if rows is None:
         return stored
     full = np.zeros(tuple(shape), np.float32)
@@ -140,7 +140,7 @@ def save(vector: Vector, path: Path) -> None:
 
 
 def read_metadata(path: Path) -> Metadata:
-    """A vector's metadata alone, checked, without reading its tensors."""
+    """Read a vector's metadata alone, checked, without its tensors."""
     with file_format.Reader(path) as file:
         return _metadata(file)
 
@@ -182,7 +182,7 @@ class DeltaFile:
         """The parameters it holds, in the order of the base's state dict."""
 
     def rows(self, name: str) -> NDArray[np.int64] | None:
-        """Which rows of a matrix `read` gives, ascending; None where it gives all. The others are zero.
+        """Return the rows of a matrix that `read` gives, ascending; None where it gives all. The others are zero.
 
         Raises:
             VectorError: they are damaged.
@@ -194,7 +194,7 @@ class DeltaFile:
         return _indices(gaps, large, self.metadata.shapes[name][0], name, self._file.path)
 
     def read(self, name: str) -> NDArray[np.float32]:
-        """The stored rows of a parameter's delta (all of it where `rows` is None), in memory of their own.
+        """Read the stored rows of a parameter's delta (all of it where `rows` is None), in memory of their own.
 
         Its checksum has been compared; whether its entries are finite has not.
 
@@ -246,13 +246,13 @@ def check_fits(
 
 
 def _described(metadata: Metadata) -> dict[str, Any]:
-    """Metadata as JSON content: dictionaries ordered by key, but for `shapes`, whose order says something."""
+    """Return metadata as JSON content: dictionaries ordered by key, but for `shapes`, whose order says something."""
     content = metadata.model_dump(mode="json")
     return {key: c if key == "shapes" else json.loads(json.dumps(c, sort_keys=True)) for key, c in content.items()}
 
 
 def _metadata(file: file_format.Reader) -> Metadata:
-    """The metadata of an open file, once what the header states of its tensors is found to go with it."""
+    """Read the metadata of an open file, checked against what the header states of its tensors."""
     try:
         metadata = Metadata.model_validate(file.described)
     except ValidationError as error:
@@ -267,7 +267,7 @@ PREFIXES = {"gaps": "U8", "large": "I64", "values": "F32", "rows": "U8", "delta"
 
 
 def _problem(stated: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Metadata) -> str | None:
-    """What does not go together among tensors, stated by type and shape, and metadata; None if all is well."""
+    """Return what does not go together among tensors, stated by type and shape, and metadata; None if all is well."""
     if metadata.values != "fp32" and metadata.kind != "sft":
         return f"a {metadata.kind} has no values to store as {metadata.values}, only an SFT has"
     for key, (code, shape) in stated.items():
@@ -322,7 +322,7 @@ def _indices(
 def _without_zero_rows(
     delta: NDArray[np.float32], rows: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    """The rows of a matrix that are not all zero, and their numbers (None: all of a full one).
+    """Return the rows of a matrix that are not all zero, and their numbers (None: all of a full one).
 
     Zero means zero bits: a row of -0.0 stays, so that expanding gives back every bit.
     """
@@ -348,7 +348,7 @@ def _check_finite(arrays: Mapping[str, NDArray[np.float32]], group: str, path: P
 
 
 def _rounded(values: NDArray[np.float32], name: str) -> NDArray[np.uint16]:
-    """float32 as the bits of the nearest bf16, ties to even."""
+    """Return float32 values as the bits of the nearest bf16, ties to even."""
     bits = values.view(np.uint32)
     nearest = ((bits + (((bits >> 16) & 1) + 0x7FFF)) >> 16).astype(np.uint16)
     if bool(((nearest & 0x7F80) == 0x7F80).any()):
@@ -357,5 +357,5 @@ def _rounded(values: NDArray[np.float32], name: str) -> NDArray[np.uint16]:
 
 
 def _widened(values: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """float32 from the bits of bf16, exactly."""
+    """Return float32 values from the bits of bf16, exactly."""
     return (values.astype(np.uint32) << 16).view(np.float32)

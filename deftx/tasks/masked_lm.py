@@ -15,7 +15,7 @@ from torch.nn import functional
 from deftx.config.training import LanguageTraining, Training
 from deftx.core.errors import BaseModelError, CorpusError
 from deftx.core.runtime import wants_bf16
-from deftx.data.tokenization import Mapped, cached, pieces_in
+from deftx.data.tokenization import Mapped, cached, token_ids_in
 from deftx.models import base_model
 from deftx.models.registry import ARCHITECTURES
 from deftx.tasks.objective import Batch
@@ -39,7 +39,7 @@ class MaskedLM:
         probability: float,
         replacement: Literal["all", "corpus"] = "all",
     ) -> None:
-        """`train` and `valid` are tokenised text (number x length), see `deftx.data.tokenization`."""
+        """Take tokenised text (number x length, `deftx.data.tokenization`): to train on, and held out."""
         self.mask_token, self.padding = tokenizer.mask_token_id, tokenizer.pad_token_id
         self.special = torch.tensor(sorted(tokenizer.all_special_ids))
         self.probability = probability
@@ -50,7 +50,7 @@ class MaskedLM:
                 f"the training text is shorter than one block of {train.shape[1]} tokens. "
                 "Add text, or lower recipe.language.block"
             )
-        self.replacement = torch.arange(len(tokenizer)) if replacement == "all" else pieces_in(train)
+        self.replacement = torch.arange(len(tokenizer)) if replacement == "all" else token_ids_in(train)
 
     def batches(self, epoch: int, seed: int, batch_size: int) -> list[list[int]]:
         order = np.random.default_rng((seed, epoch)).permutation(len(self.train)).tolist()
@@ -88,7 +88,7 @@ class MaskedLM:
 
     def token_ids(self) -> Tensor:
         """Return those of the text and of masking, and those that replace tokens at random."""
-        present = (pieces_in(self.train), pieces_in(self.valid), self.special, self.replacement)
+        present = (token_ids_in(self.train), token_ids_in(self.valid), self.special, self.replacement)
         return torch.cat(present).unique()
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -42,7 +42,7 @@ def f1(counts: Counts) -> Counts:
 
 
 def macro_f1(counts: Counts, occurring: Labels) -> Counts:
-    """Macro-F1 in percent of confusion matrices (... x classes x classes): the mean F1 of the classes `occurring`.
+    """Return macro-F1 in percent of confusion matrices (... x classes x classes): the mean F1 of `occurring` ones.
 
     With the classes that occur in the gold labels it equals scikit-learn's `f1_score(average="macro",
     zero_division=0)` over all classes of the task, given that each of them occurs; `deftx dataset` sees to that. On
@@ -52,7 +52,7 @@ def macro_f1(counts: Counts, occurring: Labels) -> Counts:
 
 
 def accuracy(counts: Counts, _: Labels) -> Counts:
-    """Accuracy in percent of confusion matrices (... x classes x classes)."""
+    """Return accuracy in percent of confusion matrices (... x classes x classes)."""
     return 100 * (np.trace(counts, axis1=-2, axis2=-1) / counts.sum((-1, -2)))
 
 
@@ -61,5 +61,5 @@ FROM_COUNTS = {"macro_f1": macro_f1, "accuracy": accuracy}
 
 
 def score(metric: str, gold: Labels, predicted: Labels) -> float:
-    """The score of predictions, in percent."""
+    """Return the score of predictions, in percent."""
     return float(FROM_COUNTS[metric](confusion(gold, predicted), np.unique(gold)))

@@ -28,7 +28,7 @@ GRACE = 30.0
 
 
 def under_way() -> bool:
-    """Whether this is one of several processes already."""
+    """Return whether this is one of several processes already."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -65,7 +65,7 @@ def launch(count: int, target: Callable[..., None], *arguments: Any) -> int:
 def _work(
     number: int, count: int, port: int, folder: str, target: Callable[..., None], arguments: tuple[Any, ...]
 ) -> None:
-    """What each process does. What any but the first says goes into a file."""
+    """Run one of the processes. What any but the first writes to standard error goes into a file."""
     from deftx.training.distributed import LostError
 
     os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(count)}
@@ -87,7 +87,7 @@ def _work(
 
 
 def _ended(statuses: Sequence[int], first: int, folder: Path) -> int:
-    """One exit status for all; says why, if the first process has not said so itself.
+    """Return one exit status for all; log why, if the first process has not said so itself.
 
     Args:
         statuses: exit status of each process; that of one ended by a signal is its number, negative.
@@ -126,7 +126,7 @@ def _passing_on(number: signal.Signals, pids: Sequence[int]) -> Iterator[None]:
 
 
 def _free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -60,10 +60,10 @@ def fit(
     phase: Phase,
     seed: int,
     recipe: Training,
-    pull: float = 0.0,
+    l1: float = 0.0,
     checkpoint: Path | None = None,
 ) -> Record:
-    """Train `entries` of `model` in place; `pull` is the strength of the pull towards the start per entry.
+    """Train `entries` of `model` in place; `l1` is the strength of the L1 penalty per element.
 
     The order of the examples depends on (seed, epoch), all chance inside a step on (seed, step); with the same
     threads the result is the same, bit for bit, also when the run was stopped and resumed from its checkpoint.
@@ -75,7 +75,7 @@ def fit(
         DeltaError: the loss is not finite.
         StoppedError: SIGTERM came (a cluster's time limit); the checkpoint is saved.
     """
-    run = _Run(model, entries, objective, phase, seed, recipe, pull)
+    run = _Run(model, entries, objective, phase, seed, recipe, l1)
     first_process = run.processes.is_main_process
     resumed = checkpoints.load(checkpoint) if checkpoint else None
     if resumed and not run.may_resume(resumed[1]):
@@ -149,7 +149,7 @@ class _Run:
         phase: Phase,
         seed: int,
         recipe: Training,
-        pull: float = 0.0,
+        l1: float = 0.0,
     ) -> None:
         self.model, self.entries, self.objective = model, entries, objective
         self.phase, self.seed, self.recipe = phase, seed, recipe
@@ -158,7 +158,7 @@ class _Run:
         if recipe.precision == "bf16" and not self.half and self.processes.is_main_process:
             log.warning("bf16 is not supported on this machine; using fp32")
         self.optimizer = torch.optim.AdamW(_groups(self.leaves, phase), weight_decay=0.0, fused=True)
-        self.pull = pull
+        self.l1 = l1
         self.epoch, self.order = -1, list[list[int]]()
         self._order_of(0)
         self.steps = steps_of(phase, len(self.order))
@@ -180,8 +180,8 @@ class _Run:
             raise DeltaError(f"the loss is {value} at step {self.step}; lower the learning rate in the recipe")
         if self.processes.num_processes > 1:
             sum_gradients(self.leaves.values())
-        if self.pull:
-            self.entries.pull(self.pull)
+        if self.l1:
+            self.entries.add_l1(self.l1)
         clip(self.leaves.values(), self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -245,7 +245,7 @@ class _Run:
             for key, state in self.optimizer.state[leaf].items():
                 tensors[f"{key}.{name}"] = state
         tensors |= {f"best.{n}": t for n, t in (self.best or {}).items()}
-        tensors |= {f"kept.{n}": t for n, t in self.entries.kept().items()}
+        tensors |= {f"kept.{n}": t for n, t in self.entries.buffers().items()}
         record = dict(vars(self.record))
         progress = {"step": self.step, "record": record, "best_measures": self.best_measures}
         return tensors, progress | {"processes": self.processes.num_processes, "threads": threads()}
@@ -262,7 +262,7 @@ class _Run:
         if self.best_measures is not None:
             self.best = {n: tensors[f"best.{n}"] for n in self.leaves}
         self._put({n: tensors[f"value.{n}"] for n in self.leaves})
-        for name, tensor in self.entries.kept().items():
+        for name, tensor in self.entries.buffers().items():
             tensor.copy_(tensors[f"kept.{name}"])
         for name, leaf in self.leaves.items():
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in tensors]

@@ -1,4 +1,4 @@
-"""What an optimizer step may move: all trainable parameters, or the entries of a mask.
+"""What an optimizer step may move: all trainable parameters, or the elements of a mask.
 
 Both kinds offer the same few things to the training loop. The masked one keeps gradients and optimizer state
 for the masked entries only: a parameter's dense gradient is gathered at the mask and freed as soon as it is
@@ -28,25 +28,25 @@ WRAPPED = "deftx sums the gradients of several processes itself; do not wrap the
 
 
 class Entries(Protocol):
-    """The entries one training phase moves."""
+    """What one training phase moves."""
 
     head: dict[str, nn.Parameter]
     """What the base does not have, by the model's names; it moves in full."""
 
     def leaves(self) -> dict[str, nn.Parameter]:
-        """The tensors the optimizer updates, by a stable name."""
+        """Return the tensors the optimizer updates, by a stable name."""
 
-    def pull(self, strength: float) -> None:
-        """Add the gradient of `strength` x sum |theta - theta_start| over the base's entries."""
+    def add_l1(self, strength: float) -> None:
+        """Add the gradient of the L1 penalty `strength` x sum |theta - theta_start| over the base's elements."""
 
     def write(self) -> None:
         """Make the model hold the current values (after an optimizer step, or after a restore)."""
 
     def difference(self) -> dict[str, Tensor]:
-        """theta - theta_start of the base's entries, float32, by parameter name."""
+        """Return theta - theta_start of the base's elements, float32, by parameter name."""
 
-    def kept(self) -> dict[str, Tensor]:
-        """What beside the leaves a checkpoint has to hold; a restore fills these tensors."""
+    def buffers(self) -> dict[str, Tensor]:
+        """Return what a checkpoint has to hold in addition to the leaves; a restore fills these tensors."""
 
 
 class AllEntries:
@@ -69,18 +69,18 @@ class AllEntries:
     def leaves(self) -> dict[str, nn.Parameter]:
         return _named("base", self.base) | _named("head", self.head)
 
-    def pull(self, strength: float) -> None:
+    def add_l1(self, strength: float) -> None:
         for name, parameter in self.base.items():
             if parameter.grad is not None:
                 parameter.grad.add_(torch.sign(parameter.detach() - self.start[name]), alpha=strength)
 
     def write(self) -> None:
-        """Nothing to do: the optimizer updates the model's own tensors."""
+        """Do nothing: the optimizer updates the model's own tensors."""
 
     def difference(self) -> dict[str, Tensor]:
         return {name: p.detach() - self.start[name] for name, p in self.base.items()}
 
-    def kept(self) -> dict[str, Tensor]:
+    def buffers(self) -> dict[str, Tensor]:
         return {}
 
 
@@ -130,7 +130,7 @@ class MaskedEntries:
         return hook
 
     def receive_rows(self, rows: Tensor, gradient: Tensor) -> None:
-        """Gather the masked entries of some rows' gradient: ascending row numbers (n), gradient (n x width)."""
+        """Gather the masked elements of rows' gradient: ascending row numbers (n), gradient (n x width)."""
         assert self.looked_up is not None
         values, mask, width = self.values[self.looked_up], self.mask[self.looked_up], gradient.shape[1]
         first, counts = self._first[rows], self._first[rows + 1] - self._first[rows]
@@ -145,7 +145,7 @@ class MaskedEntries:
     def leaves(self) -> dict[str, nn.Parameter]:
         return _named("base", self.values) | _named("head", self.head)
 
-    def pull(self, strength: float) -> None:
+    def add_l1(self, strength: float) -> None:
         for name, values in self.values.items():
             if values.grad is not None:
                 values.grad.add_(torch.sign(values.detach() - self.start[name]), alpha=strength)
@@ -158,7 +158,7 @@ class MaskedEntries:
     def difference(self) -> dict[str, Tensor]:
         return {name: v.detach() - self.start[name] for name, v in self.values.items()}
 
-    def kept(self) -> dict[str, Tensor]:
+    def buffers(self) -> dict[str, Tensor]:
         return {}
 
 
@@ -200,23 +200,23 @@ def parameters_of(model: Any, base: Mapping[str, nn.Parameter], recipe: Training
     return Parameters(maskable, head, next((n for n, p in maskable.items() if lookup and p is lookup.weight), None))
 
 
-def pull_of(model: nn.Module, recipe: Training) -> float:
-    """Strength of the pull towards the start per entry: it counts all parameters of a model that is still whole."""
+def l1_strength(model: nn.Module, recipe: Training) -> float:
+    """Return the strength of the L1 penalty per element: it counts all parameters of a model that is still whole."""
     return recipe.l1 / sum(parameter.numel() for parameter in model.parameters())
 
 
-def all_entries(model: Any, parameters: Parameters, pieces: Tensor) -> AllEntries:
-    """Everything moves. Of word embeddings that are a lookup alone the model keeps the rows of `pieces` (ascending)."""
+def all_entries(model: Any, parameters: Parameters, ids: Tensor) -> AllEntries:
+    """Return all trainable parameters. Word embeddings that are a lookup alone keep the rows of `ids` (ascending)."""
     name, embedding = parameters.looked_up, model.get_input_embeddings()
-    if name is None or len(pieces) == embedding.num_embeddings:
+    if name is None or len(ids) == embedding.num_embeddings:
         return AllEntries(parameters.maskable, parameters.head)
-    used = UsedRows(embedding, pieces)
+    used = UsedRows(embedding, ids)
     model.set_input_embeddings(used)
-    return AllEntries(parameters.maskable | {name: used.weight}, parameters.head, {name: pieces})
+    return AllEntries(parameters.maskable | {name: used.weight}, parameters.head, {name: ids})
 
 
 def masked_entries(model: Any, parameters: Parameters, mask: Mapping[str, Tensor]) -> MaskedEntries:
-    """The entries of a mask move. Word embeddings that are a lookup alone give gradients of the rows in a batch."""
+    """Return the elements of a mask. Word embeddings that are a lookup alone give gradients of the rows in a batch."""
     entries = MaskedEntries(parameters.maskable, parameters.head, mask, parameters.looked_up)
     model.base_model.register_forward_pre_hook(_refuse_wrapping)
     if parameters.looked_up in entries.mask:
@@ -225,7 +225,7 @@ def masked_entries(model: Any, parameters: Parameters, mask: Mapping[str, Tensor
 
 
 def _refuse_wrapping(*_: Any) -> None:
-    """A model may be wrapped after its entries were chosen: seen as soon as the wrapper runs it."""
+    """Refuse a model that was wrapped after its elements were chosen, as soon as the wrapper runs it."""
     if DistributedDataParallel._get_active_ddp_module() is not None:
         raise TypeError(WRAPPED)
 
@@ -249,7 +249,7 @@ def clip(leaves: Iterable[nn.Parameter], limit: float) -> None:
 
 
 def _rows(gradient: Tensor) -> tuple[Tensor, ...]:
-    """A gradient as matrices; a vector is cut into rows, and what fills none is a row of its own."""
+    """Return a gradient as matrices; a vector is cut into rows, and a remainder is a row of its own."""
     if gradient.ndim > 1:
         return (gradient.flatten(1),)
     whole = len(gradient) // ROW * ROW

@@ -52,10 +52,11 @@ def pattern(kind: type[A], **coordinates: str) -> A:
     return kind(**{field.name: coordinates.get(field.name, f"{{{field.name}}}") for field in fields(kind)})
 
 
-def fill(made: A, wildcards: Mapping[str, str]) -> A:
+def fill(template: A, wildcards: Mapping[str, str]) -> A:
     """Return the artifact that a pattern becomes with values for its wildcards."""
-    values = vars(made)
-    return type(made)(**{name: wildcards[name] if value == f"{{{name}}}" else value for name, value in values.items()})
+    values = vars(template)
+    filled = {name: wildcards[name] if value == f"{{{name}}}" else value for name, value in values.items()}
+    return type(template)(**filled)
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ class Artifacts:
         raise ConfigError(f"{artifact.path} is not made from named files")
 
     def _of_corpus(self, lang: str) -> Paths:
-        """Raw text, and the test sets in the language (all their splits): nothing is trained on their sentences."""
+        """Return raw text, and the test sets in the language (all splits): nothing is trained on their sentences."""
         corpus = self.experiment.languages[lang].corpus
         tests = sorted({self.experiment.dataset_of(task.test) for task in self.experiment.tasks.values()})
         return {
@@ -258,7 +258,7 @@ class Artifacts:
         }
 
     def _of_dataset(self, artifact: Dataset) -> Paths:
-        """Raw files of the split; those of the others, too, where the nearest row of any split is dropped."""
+        """Return raw files of the split; where the nearest row of any split goes, those of the others, too."""
         dataset = self.experiment.datasets[artifact.dataset]
         files = files_of(dataset, artifact.lang)
         if files and artifact.split not in files:
@@ -275,7 +275,7 @@ class Artifacts:
         return needs
 
     def _of_training(self, module: Module) -> Paths:
-        """Base, text or rows, the module the training starts on, and the mask of what may move."""
+        """Return base, text or rows, the module the training starts on, and the mask of what may move."""
         needs: Paths = {"base": self.at(Base().path)}
         if module.role == "language":
             corpus = Corpus(module.lang)

@@ -87,17 +87,17 @@ class Step:
         self.file, self.record = f"{root}/{pattern.path}", f"{root}/{pattern.record}"
         self.log, self.benchmark = log_of(root, pattern.place), benchmark_of(root, pattern.place)
 
-    def made(self, wildcards: Any) -> Any:
+    def artifact(self, wildcards: Any) -> Any:
         """Return the artifact that a job makes."""
         return fill(self.pattern, wildcards)
 
     def needs(self, wildcards: Any) -> Paths:
         """Return the files that a job reads."""
-        return self.graph.needs(self.made(wildcards))
+        return self.graph.needs(self.artifact(wildcards))
 
     def spec(self, wildcards: Any) -> str:
         """Return what of the configuration decides over a job."""
-        return as_json(spec_of(self.graph, self.made(wildcards)))
+        return as_json(spec_of(self.graph, self.artifact(wildcards)))
 
 
 def describe(trained: Module) -> str:
@@ -198,8 +198,8 @@ class Jobs:
         """Return how many elements a mask has."""
 
         def budget(wildcards: Any) -> int | float:
-            made: Mask = mask.made(wildcards)
-            return budget_of(self.graph, made)
+            artifact: Mask = mask.artifact(wildcards)
+            return budget_of(self.graph, artifact)
 
         return budget
 

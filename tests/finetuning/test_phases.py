@@ -165,7 +165,7 @@ def test_lookups_change_no_byte(
 
 
 @pytest.mark.parametrize("objective", LESSONS)
-def test_summed_gradients_are_those_of_the_start(
+def test_accumulated_gradients_are_those_of_the_start(
     both: Vectors, monkeypatch: pytest.MonkeyPatch, objective: str
 ) -> None:
     """Against torch's own accumulation, with a head that stands still; and the encoder does not move."""
@@ -185,14 +185,14 @@ def test_summed_gradients_are_those_of_the_start(
     (pieces,) = models[0][1].rows.values()
     assert len(pieces) < models[0][0].config.vocab_size  # the others' gradient is zero
 
-    class Plain(gradients.SummedGradients):
+    class Plain(gradients.AccumulatedGradients):
         def _add(self, name: str) -> Any:
             return lambda parameter: None
 
         def difference(self) -> dict[str, torch.Tensor]:
             return {n: torch.zeros(p.shape) if p.grad is None else p.grad for n, p in self.base.items()}
 
-    monkeypatch.setattr(gradients, "summed_gradients", lambda model, parameters, pieces: Plain(parameters, pieces))
+    monkeypatch.setattr(gradients, "accumulated_gradients", lambda model, parameters, pieces: Plain(parameters, pieces))
     monkeypatch.setattr(trainable, "word_lookup", lambda model: None)
     plain = both.vector(objective, "plain", gradients=True, **still)
     assert plain.dense.keys() == summed.dense.keys()
@@ -332,10 +332,10 @@ def test_the_output_embedding(both: Vectors, monkeypatch: pytest.MonkeyPatch, ki
     assert delta.dense["embeddings.word_embeddings.weight"].any()
 
 
-def test_the_pull_towards_the_start_counts_all_parameters(trainings: Vectors) -> None:
-    """So strong a pull outweighs the gradients, and keeps the delta smaller than without it."""
-    free, pulled = (trainings.vector("language", f"l1-{l1}", l1=l1, max_steps=12) for l1 in (0.0, 1e5))
-    sizes = [sum(float(np.abs(d).sum()) for d in vector.dense.values()) for vector in (free, pulled)]
+def test_the_l1_penalty_counts_all_parameters(trainings: Vectors) -> None:
+    """So strong a penalty outweighs the gradients, and keeps the delta smaller than without it."""
+    free, penalized = (trainings.vector("language", f"l1-{l1}", l1=l1, max_steps=12) for l1 in (0.0, 1e5))
+    sizes = [sum(float(np.abs(d).sum()) for d in vector.dense.values()) for vector in (free, penalized)]
     assert sizes[1] < sizes[0]
 
 

@@ -151,7 +151,7 @@ def test_parameters_without_masked_entries_are_frozen() -> None:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_pull_is_the_gradient_of_the_distance_from_the_start(masked: bool) -> None:
+def test_the_l1_penalty_has_the_gradient_of_the_distance_from_the_initialization(masked: bool) -> None:
     strength, mask = 0.1, random_mask(0)
     model, start = Small(), Small()
     entries = MaskedEntries(*model.groups(), mask) if masked else AllEntries(*model.groups())
@@ -162,7 +162,7 @@ def test_pull_is_the_gradient_of_the_distance_from_the_start(masked: bool) -> No
     entries.write()
     loss_at(model, 0).backward()
     before = {name: leaf.grad.clone() for name, leaf in entries.leaves().items() if leaf.grad is not None}
-    entries.pull(strength)
+    entries.add_l1(strength)
 
     reference = Small()
     reference.load_state_dict(model.state_dict())
@@ -170,13 +170,13 @@ def test_pull_is_the_gradient_of_the_distance_from_the_start(masked: bool) -> No
     (strength * sum((p - start.get_parameter(n)).abs().sum() for n, p in base.items())).backward()
     for name, leaf in entries.leaves().items():
         assert leaf.grad is not None
-        pulled = leaf.grad - before[name]
+        penalized = leaf.grad - before[name]
         kind, _, parameter = name.partition(".")
         expected = base[parameter].grad if kind == "base" else torch.zeros_like(leaf)
         assert expected is not None
         if kind == "base" and masked:
             expected = expected.flatten()[mask[parameter]]
-        torch.testing.assert_close(pulled, expected, rtol=0, atol=1e-7)
+        torch.testing.assert_close(penalized, expected, rtol=0, atol=1e-7)
 
 
 def classifier_steps(base_json: Path, mask: dict[str, Tensor], clipped: float, sparsely: bool) -> Any:
