@@ -76,7 +76,7 @@ def validate(content: Any, origin: str = "the configuration") -> Experiment:
     raise ConfigError("\n".join([f"{origin} cannot be used:", *(f"  {p}" for p in problems)]))
 
 
-NAMED = ("languages", "datasets", "tasks", "selections", "methods", "sweeps")
+NAMED = ("languages", "datasets", "views", "tasks", "selections", "methods", "sweeps")
 """Blocks whose keys are names given by the experiment."""
 
 
@@ -85,7 +85,9 @@ def _without_nulls(content: Any) -> Any:
     if not isinstance(content, Mapping):
         return content
     blocks = {name: content[name] for name in NAMED if isinstance(content.get(name), Mapping)}
-    kept = {name: {k: v for k, v in block.items() if v is not None} for name, block in blocks.items()}
+    kept = {}
+    for name, block in blocks.items():
+        kept[name] = {key: value for key, value in block.items() if value is not None}
     return {**content, **kept}
 
 

@@ -185,7 +185,7 @@ def test_stages_are_summed_each_file_once(tmp_path: Path) -> None:
 
 def test_every_benchmark_belongs_to_a_stage() -> None:
     kinds = (artifacts.RawFile, artifacts.Corpus, artifacts.Dataset, artifacts.Base, artifacts.Mask, artifacts.Composed)
-    scored = (artifacts.Predictions, artifacts.Scores, artifacts.Overlap)
+    scored = (artifacts.View, artifacts.Predictions, artifacts.Scores, artifacts.Overlap)
     of_report = set(re.findall(r'benchmark_of\("(\w+)"\)', (REPOSITORY / "rules/report.smk").read_text()))
     named = {kind.stage for kind in (*kinds, *scored)} | {entry.stage for entry in MODULE_TYPES.values()} | of_report
     assert named == set(runtimes.TITLES) | {"report"}

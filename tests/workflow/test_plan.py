@@ -286,7 +286,7 @@ def test_the_size_of_a_model_without_loading_it(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "config.json").write_text(json.dumps({"n_layers": 2, "dim": 8, "hidden_dim": 16, "vocab_size": 99}))
     assert shape_of(*base_of(experiment())) is None, "another family's names"
     (tmp_path / "config.json").write_text("[")
-    with pytest.raises(BaseModelError, match=r"config\.json is no JSON object"):
+    with pytest.raises(BaseModelError, match=r"config\.json is not a JSON object"):
         shape_of(*base_of(experiment()))
     shapes = {"embeddings.word_embeddings.weight": [50, 4], "embeddings.position_embeddings.weight": [9, 4],
               "encoder.layer.0.intermediate.dense.weight": [6, 4]}  # fmt: skip
