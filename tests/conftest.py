@@ -1,11 +1,13 @@
 """What all tests share: one thread, repeatable examples, and two pico models."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.helpers import REPOSITORY
 
@@ -14,6 +16,24 @@ settings.register_profile("deftx", deadline=None, derandomize=True, max_examples
 settings.load_profile("deftx")
 
 DATA = REPOSITORY.parent / "shared" / "data"
+
+
+class SharingScheduling(LoadScopeScheduling):
+    """Run all tests of a file in one process where the file makes something for all of them; others anywhere."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if _makes_for_all(file) else nodeid
+
+
+@cache
+def _makes_for_all(file: str) -> bool:
+    return 'scope="module"' in (REPOSITORY / file).read_text()
+
+
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> SharingScheduling:
+    """Return how tests are distributed: xdist's own groups have no effect under this version of pytest."""
+    return SharingScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

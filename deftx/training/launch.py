@@ -6,7 +6,6 @@ status 1. Here the first process alone speaks; another one does if it fails on i
 process would end with, also when a time limit stopped them (75).
 """
 
-import logging
 import os
 import signal
 import socket
@@ -20,8 +19,6 @@ from typing import Any
 
 from deftx.core.errors import ConfigError
 from deftx.core.provenance import threads
-
-log = logging.getLogger(__name__)
 
 GRACE = 30.0
 """Seconds in which all may end by themselves once one has failed."""
@@ -101,7 +98,7 @@ def _ended(statuses: Sequence[int], first: int, folder: Path) -> int:
     if not own and statuses[first] < 0:
         name = signal.Signals(-statuses[first]).name
         hint = ". If nobody did that, memory ran out: ask for more" if name == "SIGKILL" else ""
-        log.error(f"error: process {first + 1} of {len(statuses)} was ended by {name}{hint}")
+        print(f"error: process {first + 1} of {len(statuses)} was ended by {name}{hint}", file=sys.stderr)
         return 128 - statuses[first]
     speaker = own[0] if own else first
     if speaker or not own:

@@ -56,9 +56,6 @@ IMPORTS_OF: dict[str, frozenset[str]] = {
 """Large libraries that each verb may import, with a classifier, vectors and text to work on."""
 
 
-pytestmark = pytest.mark.xdist_group("startup")  # every verb is started once for all tests
-
-
 @pytest.fixture(scope="module")
 def large_imports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Large libraries that each verb has imported, each in a process of its own."""

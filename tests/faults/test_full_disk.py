@@ -28,8 +28,6 @@ from tests.helpers.project import Project
 from tests.helpers.trainings import Trainings
 from tests.workflow.test_runs import digests
 
-pytestmark = pytest.mark.xdist_group("disk")  # what it makes for all its tests is made once
-
 PAGE = 4096
 BALLAST = "ballast"
 PHASE = {"max_steps": 2, "learning_rate": 1e-3, "batch_size": 8}

@@ -25,8 +25,6 @@ from tests.helpers import REPOSITORY, browser, results
 from tests.helpers.browser import Browser
 from tests.helpers.command import refused, run
 
-pytestmark = pytest.mark.xdist_group("page")  # what it makes for all its tests is made once
-
 CAPTIONS = sorted((REPOSITORY / "captions").glob("*.rst"))
 LANGUAGES = ("src", "one", "two")
 CONFIG: dict[str, Any] = {

@@ -36,8 +36,6 @@ from deftx.training.trainable import masked_entries, parameters_of
 from tests.helpers import REPOSITORY, pico, trainings
 from tests.helpers.command import spec
 
-pytestmark = pytest.mark.xdist_group("distributed")  # what it makes for all its tests is made once
-
 PHASE = {"max_steps": 4, "batch_size": 7}
 LONGER = {"max_steps": 60, "batch_size": 16, "learning_rate": 3e-3, "l1": 0.0}
 SEEDS = range(4)

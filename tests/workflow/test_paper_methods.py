@@ -24,8 +24,6 @@ from tests.helpers import project as projects
 from tests.helpers.project import REPOSITORY, SHORT, Project, each
 from tests.workflow.test_runs import digests
 
-pytestmark = pytest.mark.xdist_group("paper")  # what it makes for all its tests is made once
-
 Config = dict[str, Any]
 PAPER: Config = yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text())
 METHODS, SELECTIONS = list(PAPER["methods"]), list(PAPER["selections"])

@@ -15,8 +15,6 @@ from benchmarks import scaling
 from benchmarks.scaling import job_counts
 from tests.helpers import project as projects
 
-pytestmark = pytest.mark.xdist_group("scaling")  # what it makes for all its tests is made once
-
 SIZES = (4, 8, 16)
 COUNTING = """
 import cProfile, json, pstats, sys

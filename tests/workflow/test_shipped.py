@@ -12,8 +12,6 @@ from tests.helpers import REPOSITORY
 from tests.helpers import project as projects
 from tests.helpers.project import Project
 
-pytestmark = pytest.mark.xdist_group("shipped")  # what it makes for all its tests is made once
-
 CONFIG = REPOSITORY / "config"
 NOWHERE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
 """Whoever tries the network fails."""
