@@ -264,7 +264,7 @@ def test_tables_of_another_version(page: Path, tmp_path: Path) -> None:
         write_text(tmp_path / table.name, table.read_text().replace(",over\n", ",control\n"))
     message = refused("report", tmp_path, *arguments(page.parent)[1:], "--out", tmp_path / "report.html")
     assert message.startswith(
-        f"{tmp_path / 'gains.csv'} has no column over: another version made it; run `make figures`"
+        f"{tmp_path / 'gains.csv'} has no column over: another version wrote it. Rebuild it: `make figures`"
     )
 
 

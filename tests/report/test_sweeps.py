@@ -1,4 +1,4 @@
-"""Sweeps: every value of a knob at its place, with its score and interval."""
+"""Sweeps: every value of a hyper-parameter at its position, with its score and interval."""
 
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def test_figures_are_written_in_three_formats(tmp_path: Path) -> None:
 
 def test_a_method_without_scores(tmp_path: Path) -> None:
     table().query("method != 'b'").to_csv(tmp_path / "scores.csv", index=False)
-    with pytest.raises(DatasetError, match=r"scores\.csv has no score of b, which the sweep weight names"):
+    with pytest.raises(DatasetError, match=r"scores\.csv contains no score of b, named in sweep weight"):
         sweeps.build(tmp_path / "scores.csv", SWEEPS, tmp_path / "sweeps")
 
 
