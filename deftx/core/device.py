@@ -1,4 +1,4 @@
-"""Where arithmetic is done: which device, and in which precision. Torch is imported when it is asked."""
+"""Device and precision of the arithmetic. Torch is imported on use."""
 
 from typing import TYPE_CHECKING
 
@@ -7,14 +7,14 @@ if TYPE_CHECKING:
 
 
 def device() -> "torch.device":
-    """Return the GPU that this process may use, or the processor where there is none."""
+    """Return the GPU that this process may use, or the CPU if there is none."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def wants_bf16(precision: str) -> bool:
-    """Return whether to run the forward pass in bf16: it is asked for, and the hardware has it."""
+    """Return whether to run the forward pass in bf16: it is requested, and the hardware supports it."""
     import torch
 
     if precision != "bf16":

@@ -38,7 +38,7 @@ def as_json(content: Any) -> str:
         (CORPUS, b"a line\nein gr\xfc\xdfender\n", "is not UTF-8 (line 2, byte 0xfc). Convert it, for example: iconv"),
         (CORPUS, b"a line\nanother line\n", "has 2 usable lines of 2"),
         (CORPUS, b"the same line\n" * 50, "49 duplicates"),
-        (CORPUS, gzip.compress(b"a line\n" * 100, mtime=0)[:-4], "damaged gzip file"),
+        (CORPUS, gzip.compress(b"a line\n" * 100, mtime=0)[:-4], "corrupted gzip file"),
         (TABLE, b"id,words\n1,one\n", "has no column 'text'; its columns are id, words"),
         (TABLE, b'id,text\n1,"one\n2,two\n', "A quotation mark is not closed"),
         (CORPUS | {"colour": "red"}, b"text", "settings: colour: Extra inputs are not permitted"),
@@ -190,7 +190,7 @@ def test_compose(tmp_path: Path, described: Path) -> None:
     )
     assert "speaks of new.weight with shape [2]" in message(good, saved(tmp_path / "stranger", stranger))
     (tmp_path / "cut").write_bytes(good.read_bytes()[:-3])
-    assert "cut is damaged" in message(tmp_path / "cut") and "snakemake" in message(tmp_path / "cut")
+    assert "cut is corrupted" in message(tmp_path / "cut") and "snakemake" in message(tmp_path / "cut")
     save_file({"w": np.ones(3)}, tmp_path / "foreign")
     assert "not one of deftx" in message(tmp_path / "foreign")
     assert "has the weight nan" in message(f"{good}:nan")
@@ -250,8 +250,7 @@ def test_tables_without_predictions(tmp_path: Path) -> None:
         "tables", tmp_path, "--plan", as_json(results.plan(("a", "b"), [0])), "--out", tmp_path / "tables"
     )
     assert (
-        "scores/task-sft/mood/a/seed0.json does not exist. Copy it again, or make it again: snakemake --force"
-        in message
+        "scores/task-sft/mood/a/seed0.json does not exist. Copy it again, or rebuild it: snakemake --force" in message
     )
     assert files(tmp_path) == []
 

@@ -158,7 +158,7 @@ def test_parquet_as_the_hub_writes_it(tmp_path: Path) -> None:
 
 def test_unknown_features_are_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path / "t.parquet", PAIRS, {"label": {"_type": "Hologram"}})
-    with pytest.raises(SourceError, match=r"(?s)t\.parquet: the features in its schema .*Hologram"):
+    with pytest.raises(SourceError, match=r"(?s)t\.parquet: .* the features in its schema .*Hologram"):
         read(path, NLI, {})
 
 

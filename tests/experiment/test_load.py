@@ -37,12 +37,12 @@ def test_what_is_taken_out(tmp_path: Path) -> None:
         merged([below, above])
 
 
-def test_a_key_that_stands_twice(tmp_path: Path) -> None:
+def test_a_duplicate_key(tmp_path: Path) -> None:
     """Each file by itself: what lies over another repeats its keys."""
     text = yaml.safe_dump(EXPERIMENT)
     (tmp_path / "c.yaml").write_text(f"{text}name: other\n")
     line, first = len(text.splitlines()) + 1, text.splitlines().index("name: pico") + 1
-    with pytest.raises(ConfigError, match=rf"c\.yaml cannot be used:\n  line {line}: the key name .* line {first} "):
+    with pytest.raises(ConfigError, match=rf"c\.yaml cannot be used:\n  line {line}: the key name .* line {first};"):
         load(tmp_path / "c.yaml")
 
 

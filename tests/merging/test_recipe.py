@@ -239,7 +239,7 @@ def test_a_weight_that_is_no_number_is_refused(tmp_path: Path, weight: float) ->
 )  # fmt: skip
 def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.json").write_text(content)
-    with pytest.raises(DeftxError, match=r"recipe\.json is (not the recipe|damaged: it is no JSON)"):
+    with pytest.raises(DeftxError, match=r"recipe\.json is (not the recipe|corrupted \(not a? ?JSON)"):
         recipes.read(tmp_path / "recipe.json")
 
 

@@ -299,7 +299,7 @@ def test_a_damaged_file(tmp_path: Path, pico_bert: Path) -> None:
     content = bytearray((tmp_path / "language0").read_bytes())
     content[-3] ^= 1
     (tmp_path / "language0").write_bytes(content)
-    with pytest.raises(VectorError, match="is damaged"):
+    with pytest.raises(VectorError, match="is corrupted"):
         lora.load(tmp_path / "language0")
 
 
