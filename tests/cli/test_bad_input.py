@@ -86,7 +86,7 @@ def test_a_dataset_whose_rows_are_all_near_copies(tmp_path: Path) -> None:
     other = pico.rows(tmp_path / "other.csv")
     settings = {"layout": "csv", "drop_near_copies": {"dataset": "other", "languages": ["xx"]}}
     options = "--settings", as_json(settings), "--labels", '["bad", "good"]', "--raw", other, "--near", other
-    assert "no row is left" in refused("dataset", "xx", "test", *options, "--out", tmp_path / "out.csv").lower()
+    assert "no row remains" in refused("dataset", "xx", "test", *options, "--out", tmp_path / "out.csv").lower()
     assert files(tmp_path) == ["other.csv"]
 
 

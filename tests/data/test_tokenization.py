@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deftx.data import tokenization
-from deftx.data.tokenization import cached, examples, pieces_in
+from deftx.data.tokenization import cached, examples, token_ids_in
 from deftx.finetuning.pretraining import word_tokenizer
 from tests.helpers import pico
 
@@ -32,13 +32,13 @@ def test_the_cache_holds_the_same(tmp_path: Path, packed: bool) -> None:
     assert len(found) == len(expected)
     assert torch.equal(found[range(len(found))], expected)
     assert torch.equal(found[[5, 2, 5]], expected[[5, 2, 5]])
-    assert pieces_in(found).tolist() == pieces_in(expected).tolist() == sorted(set(expected.flatten().tolist()))
+    assert token_ids_in(found).tolist() == token_ids_in(expected).tolist() == sorted(set(expected.flatten().tolist()))
 
 
 def test_text_is_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, times = pico.text(tmp_path / "text.txt"), []
-    original = tokenization.tokenised
-    monkeypatch.setattr(tokenization, "tokenised", lambda *a: times.append(a[2:]) or original(*a))
+    original = tokenization.tokenise
+    monkeypatch.setattr(tokenization, "tokenise", lambda *a: times.append(a[2:]) or original(*a))
 
     def lengths(*cut: Any) -> int:
         cached(TOKENIZER, corpus, *cut)
@@ -63,7 +63,7 @@ def test_text_is_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_text_without_a_whole_block_is_kept_as_well(tmp_path: Path) -> None:
     corpus = pico.text(tmp_path / "text.txt", 1)
     assert [cached(TOKENIZER, corpus, 64, True).shape for _ in range(2)] == [(0, 64), (0, 64)]
-    assert pieces_in(cached(TOKENIZER, corpus, 64, True)).tolist() == []
+    assert token_ids_in(cached(TOKENIZER, corpus, 64, True)).tolist() == []
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
