@@ -141,7 +141,7 @@ def mask(delta: Path, k: str = "10") -> list[Any]:
 @pytest.mark.parametrize(
     ("k", "message"),
     [
-        ("1000000", "the budget k = 1,000,000 does not fit: there are 624 maskable entries. Lower k"),
+        ("1000000", "k = 1,000,000 exceeds the 624 maskable parameters. Lower k"),
         ("-1", "--k -1: give a number of entries such as 5000, or with a decimal point a share such as 0.05"),
         ("1.5", "--k 1.5: give"),
         ("many", "--k many: give"),
@@ -162,7 +162,7 @@ def test_a_delta_with_nan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         patch.setattr(vector_files.np, "isfinite", np.ones_like)
         delta = saved(tmp_path / "delta", vector)
     message = refused(*mask(delta))
-    assert "layer.weight: the delta holds NaN" in message and "learning rate" in message
+    assert "layer.weight: the delta contains NaN" in message and "learning rate" in message
     assert files(tmp_path) == ["delta"]
 
 
