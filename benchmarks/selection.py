@@ -1,4 +1,4 @@
-"""Exact selection of the k select_top_k entries of a delta in a file, against lists and against one sort of everything.
+"""Exact selection of the k largest elements of a delta in a file, against lists and against one sort of everything.
 
     python -m benchmarks.selection --scale base
 

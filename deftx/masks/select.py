@@ -1,8 +1,8 @@
 """Masks: the elements of a model that sparse fine-tuning trains.
 
 A mask is the k elements of largest magnitude over all maskable parameters together (Ansell et al. 2022, section 3.1),
-of the raw delta (LT-SFT) or of the denoised one (DeFT-X, Simon & Jyothi 2025, section 3.2). It is stored as flat indices
-per parameter, ascending.
+of the raw delta (LT-SFT) or of the denoised one (DeFT-X, Simon & Jyothi 2025, section 3.2). It is stored as flat
+indices per parameter, ascending.
 
 A delta is read one parameter at a time, as often as needed, and never loaded as a whole.
 """
