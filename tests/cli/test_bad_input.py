@@ -195,7 +195,7 @@ def test_compose(tmp_path: Path, described: Path) -> None:
     assert "not one of deftx" in message(tmp_path / "foreign")
     assert "has the weight nan" in message(f"{good}:nan")
     assert "is a mask" in message(saved(tmp_path / "mask", vectors.sparse(kind="mask")))
-    assert "no rule for conflicts 'elect'; rules are sum, ties" in message(good, "--conflicts", "elect")
+    assert "no rule for conflicts 'elect' (known: sum, ties" in message(good, "--conflicts", "elect")
     run("compose", f"{good}:0.5", good, "--base", described, "--out", tmp_path / "recipe.json")
 
 
