@@ -228,7 +228,7 @@ def _fill(
     cognates = set(_shuffled(concepts, rng)[: round(share * len(concepts))])
     for concept in concepts:
         if concept not in cognates and not spare:
-            raise ConfigError("the stock of forms has too few for this language: raise `words` or `affixes`")
+            raise ConfigError("the stock of forms is too small for this language: increase `words` or `affixes`")
         forms[concept] = first[concept] if concept in cognates else spare.pop()
 
 

@@ -229,9 +229,9 @@ def test_train_on_what_does_not_fit(tmp_path: Path, pico_bert: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"language": {}}, "give the settings of one"),
-        ({"task": None, "labels": None}, "give the settings of one"),
-        ({"labels": None}, "`labels` belong to a `task`"),
+        ({"language": {}}, "the settings of either"),
+        ({"task": None, "labels": None}, "the settings of either"),
+        ({"labels": None}, "a `task` needs `labels`"),
         ({"phase": {"learning_rate": 1}}, "a phase needs epochs, max_steps or both"),
         ({"more": 1}, "more: Extra inputs are not permitted"),
     ],

@@ -76,4 +76,4 @@ def test_a_method_without_scores(tmp_path: Path) -> None:
 def test_a_series_of_another_length(tmp_path: Path) -> None:
     settings = '{"x": {"title": "x", "at": [1, 2], "series": {"A": ["a"]}}}'
     message = refused("sweeps", tmp_path / "scores.csv", "--settings", settings, "--out", tmp_path / "sweeps")
-    assert "the series 'A' names 1 methods for 2 values" in message
+    assert "the series 'A' has 1 methods for 2 values" in message
