@@ -157,7 +157,7 @@ def test_missing_predictions_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rows": 21}, r"p\.csv is corrupted \(it does not hold the 21 predictions"),
+        ({"rows": 21}, r"p\.csv is corrupted \(it does not contain the 21 predictions"),
         ({"labels": ["bad"]}, r"p\.csv is corrupted .* is not one of its labels"),
     ],
 )
