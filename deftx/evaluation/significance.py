@@ -189,7 +189,7 @@ def _count_draws(items: Labels, n: int) -> Counts:
 
 
 def paired_p(trials: Sequence[Trial], metric: str) -> float:
-    """Return the two-sided p-value of a paired permutation test: the methods' predictions of items are swapped at random.
+    """Return the two-sided p-value of a paired permutation test, which swaps the predictions of two methods by item.
 
     Args:
         trials: with as many rows of `ours` as of `theirs`.
