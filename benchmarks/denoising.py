@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.measure import Row, child, emit, peak_mb, say, seconds
 from benchmarks.models import maskable_shapes, random_delta
 from deftx.config.masks import VarianceRank
-from deftx.masks.denoise import chosen_rank, denoise
+from deftx.masks.denoise import choose_rank, denoise
 
 RULE = VarianceRank(variance=0.9)
 KEEP = 0.05
@@ -25,7 +25,7 @@ KEEP = 0.05
 def plain(delta: Tensor) -> Tensor:
     """L + prune(H) by a direct decomposition."""
     left, singular, right = torch.linalg.svd(delta, full_matrices=False)
-    r = chosen_rank(singular, delta.shape, RULE)
+    r = choose_rank(singular, delta.shape, RULE)
     low = (left[:, :r] * singular[:r]) @ right[:r]
     rest = delta - low
     kept = rest.abs().flatten().sort(descending=True).indices[: ceil(KEEP * rest.numel())]
@@ -55,7 +55,7 @@ def errors(shape: list[int]) -> tuple[float, float, float]:
     """Relative error of L of ours and of plain float32, and the share of selected entries ours has in common."""
     delta = random_delta("accuracy", shape)
     left, singular, right = torch.linalg.svd(delta.double(), full_matrices=False)
-    r = chosen_rank(singular, shape, RULE)
+    r = choose_rank(singular, shape, RULE)
     exact = (left[:, :r] * singular[:r]) @ right[:r]
     low = denoise(delta, RULE, 0.0).values.double()
     left, singular, right = torch.linalg.svd(delta, full_matrices=False)

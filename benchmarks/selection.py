@@ -1,4 +1,4 @@
-"""Exact selection of the k largest entries of a delta in a file, against lists and against one sort of everything.
+"""Exact selection of the k largest elements of a delta in a file, against lists and against one sort of everything.
 
     python -m benchmarks.selection --scale base
 
@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.measure import Row, child, emit, peak_mb, seconds
 from benchmarks.models import maskable_shapes, random_delta
-from deftx.masks.select import Stored, largest
+from deftx.masks.select import DeltaTensors, select_top_k
 from deftx.modules import vectors
 
 SHARE = 0.05
@@ -38,7 +38,7 @@ def store(scale: str, path: Path) -> None:
 def by_streaming(path: Path, k: int) -> int:
     """Ours, from the file."""
     with vectors.open_delta(path) as file:
-        return sum(map(len, largest(Stored(file), k).values()))
+        return sum(map(len, select_top_k(DeltaTensors(file), k).values()))
 
 
 def by_lists(path: Path, k: int) -> int:
@@ -93,7 +93,7 @@ def main() -> None:
         [
             Row(what, "s", mine["seconds"], 10 * lists["seconds"], "ratio <= 0.2", note),
             Row(f"{what}, against topk", "s", mine["seconds"], topk["seconds"]),
-            Row("choosing: peak beside largest tensor and result", "MB", mine["mb"] - beside, None, "<= 64"),
+            Row("choosing: peak beside select_top_k tensor and result", "MB", mine["mb"] - beside, None, "<= 64"),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""What all blocks of the configuration share."""
+"""Parts that all blocks of the configuration share."""
 
 import re
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Data: raw files, corpora of languages, labelled datasets, and families of artificial languages."""
+"""Data: raw files, corpora of languages, labelled datasets, and synthetic languages."""
 
 import hashlib
 from typing import Annotated, Any, Literal
@@ -11,10 +11,10 @@ Split = Literal["train", "valid", "test"]
 
 
 class File(Strict):
-    """A raw file: one on this machine, or a pinned one that is fetched (or taken from the mirror)."""
+    """A raw file: a local one, or a pinned one that is downloaded or copied from the mirror."""
 
     path: str
-    """Path on this machine; or, with `repository` or `hub`, inside that repository."""
+    """Local path; or, with `repository` or `hub`, the path inside that repository."""
     repository: str | None = None
     """GitHub repository, `owner/name`; needs `commit` and `sha256`."""
     hub: str | None = None
@@ -24,15 +24,15 @@ class File(Strict):
     url: str | None = None
     """Any other address; needs `sha256`. `path` is then the name inside the mirror."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """SHA-256 of the file (before compression where the mirror holds it gzipped). A file of the hub may go without: it
-    is held against the hash the hub states for it at the commit."""
+    """SHA-256 of the file (before compression if the mirror holds it gzipped). A file of the hub does not need it: it
+    is checked against the hash that the hub states for it at the commit."""
     size: Annotated[int, Field(ge=0)] | None = None
-    """Its size in bytes, where it is known; checked, and added up by `deftx plan`."""
+    """Its size in bytes, if known; checked, and summed by `deftx plan`."""
 
     @model_validator(mode="after")
     def _pinned(self) -> "File":
-        if sum(bool(place) for place in (self.repository, self.hub, self.url)) > 1:
-            raise ValueError("a file has one place: a repository, a repository of the hub, or a url")
+        if sum(bool(source) for source in (self.repository, self.hub, self.url)) > 1:
+            raise ValueError("give one of `repository`, `hub` and `url`")
         if (self.repository or self.hub) and not self.commit:
             raise ValueError("a file of a repository needs its commit")
         if (self.repository or self.url) and not self.sha256:
@@ -46,7 +46,7 @@ class File(Strict):
 
     @property
     def pin(self) -> str | None:
-        """What tells a pinned file from all others, 64 hex digits: its SHA-256 if stated, else that of its place."""
+        """Identifier of a pinned file, 64 hex digits: its SHA-256 if stated, otherwise that of its address."""
         if self.sha256 or not self.hub:
             return self.sha256
         return hashlib.sha256(f"{self.hub}@{self.commit}/{self.path}".encode()).hexdigest()
@@ -56,8 +56,8 @@ class CorpusFile(File):
     """A raw file of unlabelled text: plain text, or one column of a CSV, TSV (gz or not) or Parquet file."""
 
     column: str | None = None
-    """Column of a table that holds the text; without it every line is text. Each line of a cell of a Parquet file is
-    a line."""
+    """Column of a table that contains the text; without it every line is text. Each line in a cell of a Parquet file
+    counts as a line."""
 
 
 class Corpus(Strict):
@@ -66,15 +66,15 @@ class Corpus(Strict):
     files: Annotated[tuple[CorpusFile, ...], Field(min_length=1)]
     """Raw files, read in this order."""
     min_words: Annotated[int, Field(ge=1)] = 2
-    """Lines of fewer words are dropped."""
+    """Lines with fewer words are dropped."""
     valid: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of the lines held out, chosen by a hash of the line."""
+    """Share of the lines in the validation set, chosen by a hash of the line."""
     min_lines: Annotated[int, Field(ge=2)] = 100
-    """Fewer clean lines than this are refused."""
+    """Minimum number of clean lines."""
 
 
 class NearCopies(Strict):
-    """Which rows of a dataset are dropped because another dataset holds nearly the same text."""
+    """Rows of a dataset to drop because another dataset contains nearly the same text."""
 
     dataset: Name
     """The other dataset."""
@@ -83,32 +83,32 @@ class NearCopies(Strict):
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = ("train", "valid", "test")
     """Its splits to compare with."""
     rule: Literal["every", "nearest"] = "every"
-    """Which rows go: every row that is similar to one of the other dataset, or for each of the other dataset's rows
-    the nearest one by edit distance, however far (composable-sft's rule)."""
+    """Rows to drop: every row that is similar to one of the other dataset, or for each of the other dataset's rows the
+    nearest one by edit distance, however far (composable-sft's rule)."""
     similarity: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """For `every`: rows at least this similar go, by the Dice coefficient of the sets of character trigrams of letters
-    and digits."""
+    """For `every`: minimum similarity of dropped rows, by the Dice coefficient of the sets of character trigrams of
+    letters and digits."""
 
 
 class DatasetSettings(Strict):
-    """How labelled data is read."""
+    """Format of labelled data, and its filters."""
 
     layout: Literal["nusax", "smsa", "americasnli", "csv", "testbed"]
-    """Where files lie and how they are read; `csv` takes `files` (CSV, TSV or Parquet)."""
+    """Location and format of the files; `csv` takes `files` (CSV, TSV or Parquet)."""
     text: str | tuple[str, ...] = "text"
-    """For `csv`: the column with the text; of several names the one a file has."""
+    """For `csv`: the column with the text, or several names of which a file has one."""
     pair: str | tuple[str, ...] | None = None
     """For `csv`: the column with the second text (inference: the hypothesis), or several names."""
     label: str | tuple[str, ...] = "label"
     """For `csv`: the column with the label, or several names."""
     labels: dict[str, str] = {}  # noqa: RUF012 (pydantic copies defaults)
-    """Renames labels; labels not named stay as they are."""
+    """New names of labels; all other labels stay unchanged."""
     train_rows_per_label: Annotated[int, Field(gt=0)] | None = None
-    """At most so many rows of each label in the split `train`, chosen by a hash of the text; balances labels."""
+    """Maximum number of rows per label in the split `train`, chosen by a hash of the text; balances labels."""
     drop_near_copies: NearCopies | None = None
-    """Drop rows that another dataset holds, so that no evaluation sentence is trained on."""
+    """Drop rows that another dataset contains, so that no evaluation sentence is in the training data."""
     drop_held_out: bool = False
-    """Drop rows of the split `train` that the split `valid` holds too: the same letters and digits,
+    """Drop rows of the split `train` that the split `valid` also contains: the same letters and digits,
     lower-cased, in text and pair."""
 
 
@@ -118,10 +118,10 @@ ENDINGS = 4
 
 
 class Family(Strict):
-    """What the languages of a family share: their concepts, their stock of forms, and the sizes of their data."""
+    """Properties that the languages of a family share: concepts, stock of forms, and sizes of the data."""
 
     seed: int = 0
-    """Seed of everything: stock of forms, meanings, languages."""
+    """Seed of the stock of forms, the meanings and the languages."""
     nouns: int = Field(default=12, ge=2)
     """Concepts of things and people."""
     adjectives: int = Field(default=8, ge=1)
@@ -135,13 +135,13 @@ class Family(Strict):
     affixes: int = Field(default=60, ge=1)
     """Stock of endings."""
     clauses: tuple[int, int] = (2, 3)
-    """Least and greatest number of clauses of a labelled sentence."""
+    """Minimum and maximum number of clauses of a labelled sentence."""
     text_clauses: tuple[int, int] = (3, 5)
-    """Least and greatest number of clauses of a review in the unlabelled text."""
+    """Minimum and maximum number of clauses of a review in the unlabelled text."""
     coherence: float = Field(default=0.95, ge=0, le=1)
     """Share of the clauses of a polar review that have its polarity (at least one has); the others are neutral."""
     agreement: float = Field(default=0.95, ge=0, le=1)
-    """Chance that a rating or an emoticon says what the review says; else any is as likely."""
+    """Probability that a rating or an emoticon agrees with the review; otherwise all are equally likely."""
     ratings: float = Field(default=0.6, ge=0, le=1)
     """Share of the unlabelled reviews that begin with a rating."""
     emoticons: float = Field(default=0.5, ge=0, le=1)
@@ -159,7 +159,7 @@ class Family(Strict):
     @classmethod
     def _ascending(cls, value: tuple[int, int]) -> tuple[int, int]:
         if not 1 <= value[0] <= value[1]:
-            raise ValueError(f"{value}: the least number of clauses is at least 1 and at most the greatest")
+            raise ValueError(f"{value}: the minimum number of clauses must be at least 1 and at most the maximum")
         return value
 
     @model_validator(mode="after")
@@ -167,32 +167,32 @@ class Family(Strict):
         needed = self.nouns + self.adverbs + 3 * (self.adjectives + self.verbs)
         if self.words < needed or self.affixes < ENDINGS:
             raise ValueError(
-                f"a language needs {needed} words and {ENDINGS} endings, the family has "
-                f"{self.words} and {self.affixes}: raise `words` or `affixes`"
+                f"a language needs {needed} words and {ENDINGS} endings, but the family has "
+                f"{self.words} and {self.affixes}: increase `words` or `affixes`"
             )
         return self
 
 
 class Variety(Strict):
-    """How a language differs from its family's first; with the defaults it is that one."""
+    """Differences of a language from its family's first one; with the defaults there are none."""
 
     cognates: float = Field(default=1.0, ge=0, le=1)
-    """Share of the concepts (in each group of them) that have the same form as in the family's first language."""
+    """Share of the concepts, in each group, that have the same form as in the family's first language."""
     word_order: Order = "SVO"
-    """Order of subject, verb and object; where the verb comes first, so does a property."""
+    """Order of subject, verb and object; if the verb comes first, so does a property."""
     affixes: float = Field(default=0.0, ge=0, le=1)
     """Share of the endings that differ from those of the family's first language."""
 
 
 class Language(Strict):
-    """A language: where its unlabelled text comes from."""
+    """A language, and the source of its unlabelled text."""
 
     name: str | None = None
     """Its name, for tables and figures."""
     corpus: Corpus | None = None
-    """Its text; none is needed for a language that is only evaluated without a language vector."""
+    """Its text; not needed for a language that is only evaluated without a language vector."""
     testbed: Variety | None = None
-    """For an artificial language: how it differs from its family's first."""
+    """For a synthetic language: its differences from its family's first one."""
 
     @model_validator(mode="after")
     def _one(self) -> "Language":
@@ -226,18 +226,18 @@ class View(Strict):
 
 
 class Dataset(DatasetSettings):
-    """Labelled data, in a layout deftx knows or in CSV or TSV files."""
+    """Labelled data, in a built-in layout or in CSV, TSV or Parquet files."""
 
     languages: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """Languages of this dataset that are loaded."""
+    """Languages of this dataset to load."""
     files: dict[Name, dict[Split, File | tuple[File, ...]]] | None = None
-    """For `csv`: the file, or the files one after the other, by language and split."""
+    """For `csv`: the file, or several files in order, by language and split."""
 
     @model_validator(mode="after")
     def _files(self) -> "Dataset":
         if (self.layout == "csv") != (self.files is not None):
-            raise ValueError("`files` belongs to the layout csv, and the layout csv needs it")
+            raise ValueError("the layout csv needs `files`, and only that layout has them")
         missing = [lang for lang in self.languages if self.files is not None and lang not in self.files]
         if missing:
-            raise ValueError(f"`files` names no file for {', '.join(missing)}")
+            raise ValueError(f"`files` lacks {', '.join(missing)}")
         return self

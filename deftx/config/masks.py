@@ -1,4 +1,4 @@
-"""Masks: how entries are ranked, denoised and chosen."""
+"""Masks: how elements are ranked, denoised and selected."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ class VarianceRank(Strict):
 
 
 class UniformRank(Strict):
-    """One rank for all matrices; smaller matrices are kept whole."""
+    """One rank for all matrices; smaller matrices keep their full rank."""
 
     uniform: Annotated[int, Field(ge=1)]
     """The rank."""
@@ -39,21 +39,21 @@ Rank = Annotated[
 
 
 class Denoising(Strict):
-    """How a delta is denoised before its largest entries are chosen."""
+    """Denoising of a delta before its largest elements are selected."""
 
     rank: Rank = "none"
     """`none` (LT-SFT), `variance: x`, `uniform: r`, or `gavish-donoho`."""
     keep: Share = 0.05
-    """Share of each matrix's residual entries that survive the denoising."""
+    """Share of the elements of each matrix's residual that survive the denoising."""
     embeddings: bool = True
-    """Whether embedding matrices are denoised too."""
+    """Whether embedding matrices are also denoised."""
 
 
 Budget = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, le=1, strict=True)]
 
 
 class Budgets(Strict):
-    """How many entries a mask has: a number of entries, or with a decimal point a share of all maskable."""
+    """Sizes of masks: a number of elements, or with a decimal point a share of the maskable parameters."""
 
     language: Budget
     """For language vectors."""
@@ -62,11 +62,11 @@ class Budgets(Strict):
 
 
 class Selection(Denoising):
-    """How a mask is chosen."""
+    """Selection of a mask."""
 
     select: Annotated[str, Field(json_schema_extra={"registry": "mask scores"})] = "full-fine-tuning"
-    """What is ranked: the delta of a full fine-tuning, or the sum of gradients over `recipe.*.gradients`, which needs
-    far less memory (docs/reference/performance.md compares them). `random` ranks nothing: the entries are drawn, as a
+    """Importance scores: the delta of a full fine-tuning, or the gradients accumulated over `recipe.*.gradients`,
+    which need far less memory (docs/reference/performance.md compares them). `random` draws the elements, as a
     control."""
     k: Budgets
     """Sizes of the masks."""

@@ -1,4 +1,4 @@
-"""Recipes: the sizes of modules and how each is trained."""
+"""Recipes: sizes of modules, and their training."""
 
 from typing import Annotated, Any
 
@@ -13,18 +13,18 @@ class LanguageAdapter(Strict):
     embeddings."""
 
     reduction: Annotated[int, Field(ge=1)] = 2
-    """Inner width of the bottlenecks: the encoder's over this."""
+    """Factor by which the bottlenecks are narrower than the encoder."""
     invertible_reduction: Annotated[int, Field(ge=1)] = 2
-    """Inner width of the invertible adapter's two parts: half the encoder's over this."""
+    """Factor by which the two parts of the invertible adapter are narrower than half the encoder."""
 
 
 class TaskAdapter(Strict):
     """Sizes of task adapters: a bottleneck in every layer, stacked on the language adapter's."""
 
     reduction: Annotated[int, Field(ge=1)] = 16
-    """Inner width of the bottlenecks: the encoder's over this."""
+    """Factor by which the bottlenecks are narrower than the encoder."""
     leave_out_last: bool = True
-    """Leave out the last layer's adapters, the language's too, where a task is learned and scored (MAD-X 2.0)."""
+    """Leave out the last layer's adapters, also the language's, when a task is learned and scored (MAD-X 2.0)."""
 
 
 class Lora(Strict):
@@ -33,24 +33,24 @@ class Lora(Strict):
     rank: Annotated[int, Field(ge=1)] = 8
     """Rows of A and columns of B; the default is that of the authors' scripts for RoBERTa."""
     alpha: Annotated[int, Field(ge=1)] = 16
-    """B A counts alpha / rank times; the default is that of the authors' scripts for RoBERTa."""
+    """B A is scaled by alpha / rank; the default is that of the authors' scripts for RoBERTa."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("query", "key", "value", "dense")
     """Modules of the encoder's layers whose matrices are adapted, by the end of their names. The default is all of them
     (Dettmers et al. 2023, section 4); the authors' scripts take `query` and `value`."""
 
 
 class TaskAdapterRecipe(TaskAdapter):
-    """Task adapters: their sizes and their training, on what `recipe.task` says of texts and arithmetic."""
+    """Task adapters: their sizes and their training; `recipe.task` sets texts and arithmetic."""
 
     phase: Phase
-    """Task training on the source language's adapter, which stays as the encoder does."""
+    """Task training on top of the source language's adapter; that adapter and the encoder are frozen."""
 
 
 class LoraRecipe(Lora):
-    """LoRA of languages or of tasks: its sizes and its training, on what `recipe` says of texts and arithmetic."""
+    """LoRA of languages or of tasks: its sizes and its training; `recipe` sets texts and arithmetic."""
 
     phase: Phase
-    """Masked-LM or task training; the encoder stays."""
+    """Masked-LM or task training; the encoder is frozen."""
 
 
 class LanguageRecipe(LanguageTraining):
@@ -59,9 +59,9 @@ class LanguageRecipe(LanguageTraining):
     full: Phase
     """Full fine-tuning."""
     sparse: Phase
-    """Sparse fine-tuning of the masked entries."""
+    """Sparse fine-tuning of the elements in the mask."""
     gradients: Phase | None = None
-    """Adding up gradients, for selections by them: how many steps, of which batches, and how fast the head learns."""
+    """Accumulation of gradients, for selections by them: number of steps, batches, and learning rate of the head."""
 
 
 class TaskRecipe(TaskTraining):
@@ -70,20 +70,20 @@ class TaskRecipe(TaskTraining):
     full: Phase
     """Full fine-tuning."""
     sparse: Phase
-    """Sparse fine-tuning of the masked entries."""
+    """Sparse fine-tuning of the elements in the mask."""
     gradients: Phase | None = None
-    """Adding up gradients, for selections by them: how many steps, of which batches, and how fast the head learns."""
+    """Accumulation of gradients, for selections by them: number of steps, batches, and learning rate of the head."""
 
 
 class LanguageAdapterRecipe(LanguageAdapter):
-    """Language adapters: their sizes and their training, on what `recipe.language` says of text and arithmetic."""
+    """Language adapters: their sizes and their training; `recipe.language` sets text and arithmetic."""
 
     phase: Phase
-    """Masked-LM training; the encoder and the output embedding stay."""
+    """Masked-LM training; the encoder and the output embedding are frozen."""
 
 
 class AdapterRecipe(Strict):
-    """How adapters are trained (MAD-X)."""
+    """Training of adapters (MAD-X)."""
 
     language: LanguageAdapterRecipe
     """Language adapters."""
@@ -92,7 +92,7 @@ class AdapterRecipe(Strict):
 
 
 class LoraRecipes(Strict):
-    """How LoRA is trained."""
+    """Training of LoRA."""
 
     language: LoraRecipe
     """LoRA of languages."""
@@ -101,7 +101,7 @@ class LoraRecipes(Strict):
 
 
 class Recipe(Strict):
-    """How vectors are trained."""
+    """Training of modules."""
 
     language: LanguageRecipe
     """Masked-LM training."""
@@ -114,10 +114,10 @@ class Recipe(Strict):
 
 
 class TrainingSpec(Strict):
-    """All that one training is told: what moves, what is learned, how, and from which seed."""
+    """Specification of one training: the type of module, the objective, the settings and the seed."""
 
     type: str
-    """Type of module that is trained (`deftx.modules.registry`)."""
+    """Type of the trained module (`deftx.modules.registry`)."""
     language: LanguageTraining | None = None
     """Settings of masked-LM on a language's text."""
     task: TaskTraining | None = None
@@ -129,16 +129,16 @@ class TrainingSpec(Strict):
     forward: str | None = None
     """How a task's model computes logits, where not by the first way that suits the kind."""
     phase: Phase
-    """Length and speed."""
+    """Length and learning rate."""
     sizes: dict[str, Any] = {}  # noqa: RUF012 (pydantic copies defaults)
-    """Sizes of a module that has any, as its block in `recipe`."""
+    """Sizes of the module, if it has any, as in its block of `recipe`."""
     seed: int
-    """Seed of first values, order, masking, dropout and head."""
+    """Seed of initialization, order, masking, dropout and head."""
 
     @model_validator(mode="after")
     def _one_objective(self) -> "TrainingSpec":
         if (self.language is None) == (self.task is None):
-            raise ValueError("a training is that of a `language` or that of a `task`: give the settings of one")
+            raise ValueError("a training needs the settings of either a `language` or a `task`")
         if (self.task is None) != (self.labels is None):
-            raise ValueError("`labels` belong to a `task`, and a task needs them")
+            raise ValueError("a `task` needs `labels`, and a `language` has none")
         return self

@@ -1,4 +1,4 @@
-"""Tasks: where a task is learned and where it is tried."""
+"""Tasks: their training data, test sets and metrics."""
 
 from typing import Annotated, Literal
 
@@ -28,22 +28,22 @@ class Task(Strict):
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     """The labels, in the order of the classifier's outputs."""
     source: Name
-    """Language the task is learned in."""
+    """Language in which the task is learned."""
     train: Name
     """Dataset with the splits `train` and `valid` in the source language."""
     test: Name
-    """Dataset the methods are scored on."""
+    """Dataset on which the methods are scored."""
     split: Literal["valid", "test"] = "test"
-    """Split of `test` that is scored; `valid` while something is still to be chosen."""
+    """Split of `test` that is scored; use `valid` while hyper-parameters are still to be chosen."""
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """Languages scored without having had labels; the source language is scored besides where `test` has it."""
+    """Languages scored without training labels; the source language is also scored if `test` has it."""
     recipe: "TaskRecipe | None" = None
-    """How this task is trained, where not as `recipe.task` says."""
+    """Training of this task, if it differs from `recipe.task`."""
     metric: Metric = "macro_f1"
-    """What is scored, in percent: macro-averaged F1, or accuracy (usual for inference); trains nothing anew."""
+    """Metric, in percent: macro-averaged F1, or accuracy (usual for inference); a change retrains nothing."""
     published: Published | None = None
-    """Published scores that the report sets beside ours."""
+    """Published scores that the report compares with ours."""
     adapter: TaskAdapterRecipe | None = None
-    """How this task's adapters are trained, where not as `recipe.adapters.task` says."""
+    """Training of this task's adapters, if it differs from `recipe.adapters.task`."""
     lora: LoraRecipe | None = None
-    """How this task's LoRA is trained, where not as `recipe.lora.task` says."""
+    """Training of this task's LoRA, if it differs from `recipe.lora.task`."""

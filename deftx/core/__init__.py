@@ -1,1 +1,1 @@
-"""What everything stands on: errors, files and their integrity, hashes of code, GPUs. No machine learning."""
+"""Foundations: errors, files and their integrity, hashes of code, GPUs. No machine learning."""

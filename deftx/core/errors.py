@@ -1,19 +1,19 @@
-"""What can go wrong by a user's hand. Each message names the thing and the way out."""
+"""Errors that a user can fix. Each message states the problem, its cause and the fix."""
 
 
 class DeftxError(Exception):
-    """A mistake in the input; the command line prints the message alone, without a traceback."""
+    """Error in the input; the command line prints only the message, without a traceback."""
 
     status = 1
     """Exit status of the command."""
 
 
 class ConfigError(DeftxError):
-    """The experiment's configuration does not make sense."""
+    """The configuration of the experiment is invalid."""
 
 
 class SourceError(DeftxError):
-    """A raw file cannot be had: missing, unreachable, or not the file that was pinned."""
+    """A raw file is missing, unreachable, or not the pinned file."""
 
 
 class CorpusError(DeftxError):
@@ -21,30 +21,30 @@ class CorpusError(DeftxError):
 
 
 class DatasetError(DeftxError):
-    """A labelled dataset lacks a column, a text, or has an unknown label."""
+    """A labelled dataset lacks a column or a text, or has an unknown label."""
 
 
 class BaseModelError(DeftxError):
-    """The base model cannot be loaded, or is not the one a file was made for."""
+    """The base model cannot be loaded, or is not the one that a file belongs to."""
 
 
 class DeltaError(DeftxError):
-    """A delta cannot be ranked: not finite, or the budget k does not fit it."""
+    """A delta cannot be ranked: it is not finite, or k exceeds its size."""
 
 
 class VectorError(DeftxError):
-    """A file of a delta, mask or SFT is damaged or does not fit the model."""
+    """A file of a delta, mask or SFT is corrupted or does not fit the model."""
 
 
 class OutputError(DeftxError):
-    """A result cannot be written: the disk is full, or nothing may be written there."""
+    """A result cannot be written: the disk is full, or permission is missing."""
 
 
 class ResultError(DeftxError):
-    """A result of an earlier stage is missing or damaged."""
+    """A result of an earlier stage is missing or corrupted."""
 
 
 class StoppedError(DeftxError):
-    """A training was asked to end before it was done; its checkpoint is saved."""
+    """A training was stopped before its end; its checkpoint is saved."""
 
     status = 75  # EX_TEMPFAIL of sysexits.h: try again

@@ -1,4 +1,4 @@
-"""Publishing files: a result appears under its name whole, or not at all; JSON results notice changes of themselves."""
+"""Atomic writing of files: a result appears under its name complete, or not at all."""
 
 import errno
 import gzip
@@ -13,21 +13,21 @@ from pathlib import Path
 from deftx.core.errors import OutputError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # of file systems that do so without being asked, or not at all
+UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # of file systems that always or never synchronize
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
 def publish_alone(path: Path) -> Iterator[Path]:
-    """As `publish`, for a library that writes under names of its own first: what it leaves goes with a folder.
+    """Publish a file as `publish` does, for a library that first writes under other names, which are removed.
 
     Raises:
-        OutputError: the disk is full, or nothing may be written there.
+        OutputError: the disk is full, or permission is missing.
     """
     folder = _temporary(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
+        _remove_leftovers(path)
         try:
             folder.mkdir()
             yield folder / path.name
@@ -39,18 +39,18 @@ def publish_alone(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def publish(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends without an error.
+    """Yield a temporary name in the folder of `path`, and rename it to `path` if the block ends without an error.
 
-    The rename is atomic, so a killed job leaves either the finished file or none; what it left under a temporary name
-    goes when the file is written again. The block may make a folder instead, which takes the place of an earlier one.
+    The rename is atomic, so a killed job leaves either the complete file or none. A leftover temporary file is removed
+    when the file is written again. The block may create a folder instead, which replaces an earlier one.
 
     Raises:
-        OutputError: the disk is full, or nothing may be written there.
+        OutputError: the disk is full, or permission is missing.
     """
     temporary = _temporary(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
+        _remove_leftovers(path)
         try:
             yield temporary
             if temporary.is_dir():
@@ -63,7 +63,7 @@ def publish(path: Path) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    """The name that a file or folder has while it is written."""
+    """Return the name that a file or folder has while it is written."""
     return path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.part")
 
 
@@ -71,7 +71,7 @@ def flush(path: Path) -> None:
     """Wait until the disk holds the bytes of a file, or the names in a folder, in case the machine loses power.
 
     Raises:
-        OSError: it never will.
+        OSError: the disk cannot hold them.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -85,71 +85,71 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what keeps the block from writing `path` into one message; an error that names another file passes.
+    """Turn errors of writing `path` inside the block into one message; an error about another file passes.
 
-    Libraries written in Rust raise errors of their own, which hold the number of the system's in their text.
+    Libraries written in Rust raise their own errors, with the system's error number in their text.
 
     Raises:
-        OutputError: the disk is full, or nothing may be written there; with the way out.
+        OutputError: the disk is full, or permission is missing; with the fix.
     """
     try:
         yield
     except Exception as error:
-        code = _code(error)
-        named = getattr(error, "filename2", None) or getattr(error, "filename", None)  # of a copy, where it goes
-        if code not in FULL | FORBIDDEN or (named and not _beside(Path(named), path)):
+        code = _error_code(error)
+        name = getattr(error, "filename2", None) or getattr(error, "filename", None)  # of a copy, its target
+        if code not in FULL | FORBIDDEN or (name and not _is_in_folder_of(Path(name), path)):
             raise
-        raise OutputError(_refusal(path, path.parent, code)) from None
+        raise OutputError(_describe_failure(path, path.parent, code)) from None
 
 
-def _refusal(path: Path, folder: Path, code: int) -> str:
-    way_out = (
-        f"Make room on the disk of {folder}, or move results/ to a larger one, and run it again"
+def _describe_failure(path: Path, folder: Path, code: int) -> str:
+    fix = (
+        f"Make room on the disk of {folder}, or move results/ to a larger one, then rerun"
         if code in FULL
-        else f"Give yourself permission to write in {folder}, or work in a copy of the project that is yours"
+        else f"Get permission to write in {folder}, or use your own copy of the project"
     )
-    return f"{path} cannot be written: {os.strerror(code)}. {way_out}"
+    return f"{path} cannot be written: {os.strerror(code)}. {fix}"
 
 
 def require_writable(folder: Path) -> None:
-    """Check that a folder can be written, or made where it is not there yet.
+    """Check that a folder can be written, or created if it does not exist.
 
     Raises:
-        OutputError: nothing may be written there; with the way out.
+        OutputError: permission is missing; with the fix.
     """
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not os.access(nearest, os.W_OK):
-        raise OutputError(_refusal(folder, nearest, errno.EACCES))
+        raise OutputError(_describe_failure(folder, nearest, errno.EACCES))
 
 
-def _code(error: Exception) -> int:
-    """The system's number of an error; 0 where there is none."""
+def _error_code(error: Exception) -> int:
+    """Return the system's number of an error, or 0."""
     if isinstance(error, OSError):
         return error.errno or 0
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found else 0
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return int(match[1]) if match else 0
 
 
-def _beside(one: Path, other: Path) -> bool:
-    """Whether one file lies in the folder of the other, or is a folder above it that could not be made."""
-    return one == other or one in other.parents or other.parent in one.parents
+def _is_in_folder_of(failed: Path, path: Path) -> bool:
+    """Return whether `failed` is in the folder of `path`, or is a folder above it that could not be created."""
+    return failed == path or failed in path.parents or path.parent in failed.parents
 
 
-def _sweep(path: Path) -> None:
-    """Remove what killed processes left of `path`; processes of other machines may be at work on theirs."""
-    for left in path.parent.glob(f".{escape(path.name)}.{escape(os.uname().nodename)}.*.part"):
-        number = left.name.split(".")[-2]
-        if number == str(os.getpid()) or not _lives(number):
-            _remove(left)
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of `path` by killed processes; those of other machines may still be in use."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.{escape(os.uname().nodename)}.*.part"):
+        number = leftover.name.split(".")[-2]
+        if number == str(os.getpid()) or not _is_running(number):
+            _remove(leftover)
 
 
-def _lives(number: str) -> bool:
-    """Whether there is a process of this number."""
+def _is_running(number: str) -> bool:
+    """Return whether a process with this number exists."""
     try:
         os.kill(int(number), 0)
     except (ProcessLookupError, ValueError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's
         pass
     return True
 
@@ -174,6 +174,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_gzip(path: Path, text: str) -> None:
-    """Write gzipped UTF-8 text whose bytes depend on the text alone (no name, no time)."""
+    """Write gzipped UTF-8 text; its bytes depend on the text alone (no name, no time)."""
     with publish(path) as temporary:
         temporary.write_bytes(gzip.compress(text.encode(), compresslevel=6, mtime=0))

@@ -1,9 +1,8 @@
-"""GPUs of this machine: how many there are, and free ones for each process, by file locks.
+"""GPUs of this machine: their number, and a free one for each process, by file locks.
 
-Snakemake counts GPUs but gives out no numbers, and PyTorch takes the first that is visible. So that jobs that run side
-by side do not all compute on that one, each takes one that no other process of `deftx` holds. So does a second run or a
-command by hand, which waits where there is but one GPU. A scheduler that gives jobs GPUs of their own (SLURM's gres) is
-left to do so.
+Snakemake counts GPUs but assigns no numbers, and PyTorch uses the first visible one. To spread concurrent jobs over the
+GPUs, each locks one that no other process of `deftx` holds. So does a second run or a command by hand; it waits if all
+are in use. A scheduler that assigns GPUs to jobs (SLURM's gres) is left to do so.
 """
 
 import logging
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 DEVICES = Path("/dev")
 _held: list["BaseFileLock"] = []
-"""Locks are held until the process ends, however it ends."""
+"""Locks are held until the process ends, in any way."""
 
 
 def visible() -> list[str]:
-    """Return the names of the GPUs a process may use, as CUDA_VISIBLE_DEVICES has them. No library is loaded."""
+    """Return the names of the GPUs that a process may use, as in CUDA_VISIBLE_DEVICES. No library is loaded."""
     devices = [path for path in DEVICES.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None or not devices:
@@ -35,10 +34,10 @@ def visible() -> list[str]:
     return [name for name in names if name not in ("", "-1", "NoDevFiles")]
 
 
-def listed() -> list[tuple[str, str]]:
-    """Return model and UUID of each GPU of this machine, by number, as nvidia-smi lists them; without it, nothing.
+def list_devices() -> list[tuple[str, str]]:
+    """Return model and UUID of each GPU of this machine, by number, as nvidia-smi lists them; empty without it.
 
-    Its order is CUDA's where all are of one model, or CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    Its order is CUDA's if all are of one model, or CUDA_DEVICE_ORDER is PCI_BUS_ID.
     """
     try:
         listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
@@ -49,31 +48,31 @@ def listed() -> list[tuple[str, str]]:
 
 def models() -> list[str]:
     """Return the models of the GPUs of this machine, if any is visible."""
-    return sorted({model for model, _ in listed()}) if visible() else []
+    return sorted({model for model, _ in list_devices()}) if visible() else []
 
 
 def take(count: int = 1) -> None:
-    """Let this process see only `count` GPUs, which no other process of this user holds; wait until they are free.
+    """Restrict this process to `count` GPUs that no other process of this user holds; wait until they are free.
 
-    Nothing is done where none are visible, or fewer than `count`, where a scheduler has given the job its own, or in
-    one of several processes that train together (each has its own). Call it before CUDA is used.
+    Do nothing if fewer than `count` are visible, if a scheduler has assigned GPUs to the job, or in a process of a
+    distributed training, which has its own GPU. Call it before CUDA is used.
     """
     names = visible()
-    given = any(name in os.environ for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "LOCAL_RANK"))
-    if len(names) < max(1, count) or given or _held:
+    is_assigned = any(name in os.environ for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "LOCAL_RANK"))
+    if len(names) < max(1, count) or is_assigned or _held:
         return
-    locks = _locks(names, [uuid for _, uuid in listed()])
+    locks = _locks_of(names, [uuid for _, uuid in list_devices()])
     folder = Path(tempfile.gettempdir(), f"deftx-gpus-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     is_waiting = False
-    while len(taken := _lock_all(locks, count, folder)) < count:
+    while len(locked := _lock_all(locks, count, folder)) < count:
         if not is_waiting:
-            several = f"Too many of {len(names)} GPUs are taken; waiting for {count}"
-            log.info(f"GPU {names[0]} is taken; waiting for it" if len(names) == 1 else several)
+            several = f"Too many of {len(names)} GPUs are in use; waiting for {count}"
+            log.info(f"GPU {names[0]} is in use; waiting for it" if len(names) == 1 else several)
             is_waiting = True
         time.sleep(1)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
-    log.info(f"Using GPU {', '.join(taken)}")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(locked)
+    log.info(f"Using GPU {', '.join(locked)}")
 
 
 def release() -> None:
@@ -82,8 +81,8 @@ def release() -> None:
         _held.pop().release()
 
 
-def _locks(names: list[str], uuids: list[str]) -> dict[str, str]:
-    """Return the lock of each visible GPU: its UUID, where it is known, be it visible by number or by (short) UUID."""
+def _locks_of(names: list[str], uuids: list[str]) -> dict[str, str]:
+    """Return the lock of each visible GPU: its UUID if it is known, also where the GPU is named by number or UUID."""
     locks = {}
     for name in names:
         numbered = uuids[int(name) : int(name) + 1] if name.isdecimal() else []
@@ -92,19 +91,19 @@ def _locks(names: list[str], uuids: list[str]) -> dict[str, str]:
 
 
 def _lock_all(locks: dict[str, str], count: int, folder: Path) -> list[str]:
-    """Lock `count` of these GPUs, or none: two processes that hold a few each could wait for each other for ever."""
-    taken: list[str] = []
+    """Lock `count` of these GPUs, or none: two processes that hold a few each could wait for each other forever."""
+    locked: list[str] = []
     for name, lock in locks.items():
-        if len(taken) < count and _lock(folder / quote(lock, safe="")):
-            taken.append(name)
-    if len(taken) < count:
+        if len(locked) < count and _lock(folder / quote(lock, safe="")):
+            locked.append(name)
+    if len(locked) < count:
         release()
         return []
-    return taken
+    return locked
 
 
 def _lock(path: Path) -> bool:
-    """Lock a file for as long as this process lives, and return whether no other process has."""
+    """Lock a file until this process ends; return False if another process holds it."""
     from filelock import FileLock, Timeout  # here, since most commands take no GPU
 
     lock = FileLock(path)

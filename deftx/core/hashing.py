@@ -1,4 +1,4 @@
-"""Hashes of files and of code: what makes a job run again."""
+"""Hashes of files and of code, by which Snakemake decides whether a job has to rerun."""
 
 import ast
 import hashlib
@@ -11,13 +11,13 @@ from typing import Any
 PACKAGE = Path(__file__).parents[1]
 OUTSIDE = {"deftx.cli", "deftx.config", "deftx.experiment", "deftx.core.hashing", "deftx.core.provenance",
            "deftx.training.progress"}  # fmt: skip
-"""Packages and modules whose effect on a result arrives through a job's parameters, or that have none."""
+"""Packages and modules that affect results only through a job's parameters, or not at all."""
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """Which files these are, by their sizes and samples of their bytes, not by where they lie or how old they are.
+    """Return a hash that identifies files by their sizes and samples of their bytes, not by their path or age.
 
-    A checkpoint of several GB is told from another in a moment; 64 samples of 4 KiB are spread over each file.
+    64 samples of 4 KiB are spread over each file, so a checkpoint of several GB takes a moment.
     """
     digest = hashlib.sha256()
     for file in files:
@@ -32,112 +32,112 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 @cache
 def code_of(*modules: str) -> str:
-    """Return a hash over the code of modules and of the package's modules they import, at any depth.
+    """Return a hash over the code of modules and of the package's modules that they import, at any depth.
 
-    Comments, docstrings and layout do not count, nor what only a type checker imports; imports inside functions and
-    each package's `__init__` do. An import counts by the code it leads to and not by its name, so that a module may
-    move. A registry is no way in: an entry names its code as text, and whoever uses the entry adds that code here.
+    Comments, docstrings, layout and imports for type checkers do not count; imports inside functions and each
+    package's `__init__` do. An import counts by the code that it refers to and not by its name, so that a module may
+    move. A registry does not count: its entries name their code as text, and a rule passes that code here.
 
-    Snakemake does not see edits in an imported package; a rule that carries this hash among its params runs again
-    when its code has changed.
+    Snakemake does not see edits in an imported package; a rule with this hash among its params reruns when its code
+    has changed.
     """
     digest = hashlib.sha256()
-    for linked in sorted({_linked(name) for name in _reached(modules)}):
-        digest.update(f"{linked}\n".encode())
+    for code in sorted({_hash_module(name) for name in _collect_imports(modules)}):
+        digest.update(f"{code}\n".encode())
     return digest.hexdigest()[:16]
 
 
 def code_of_entry(entry: Any, *modules: str) -> str:
     """Return a hash over modules and over the fields of a registry's entry, which may be any dataclass.
 
-    What a person alone reads, its title and its paper, does not count.
+    Its title and its paper do not count.
     """
     fields = {name: value for name, value in asdict(entry).items() if name not in ("title", "paper")}
-    return _hashed(f"{code_of(*modules)} {fields}")[:16]
+    return _hash_text(f"{code_of(*modules)} {fields}")[:16]
 
 
-def _reached(modules: Iterable[str]) -> set[str]:
-    reached: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        if name in reached or _is_outside(name):
+def _collect_imports(modules: Iterable[str]) -> set[str]:
+    names: set[str] = set()
+    queue = list(modules)
+    while queue:
+        name = queue.pop()
+        if name in names or _is_outside(name):
             continue
         source = _path(name)
         if source is None:
-            raise ValueError(f"there is no module {name}, so there is no code of it")
-        reached.add(name)
+            raise ValueError(f"there is no module {name}, so its code cannot be hashed")
+        names.add(name)
         parents = name.split(".")[:-1]
-        waiting += [".".join(parents[: n + 1]) for n in range(1, len(parents))]
-        waiting += [_target(*imported)[0] for imported in _parsed(source.read_bytes())[0]]
-    return reached
+        queue += [".".join(parents[: n + 1]) for n in range(1, len(parents))]
+        queue += [_target(*imported)[0] for imported in _parse(source.read_bytes())[0]]
+    return names
 
 
 def _is_outside(name: str) -> bool:
-    """Whether a module does not count: its effect arrives through parameters, or through the entry that is used."""
+    """Return whether a module does not count: it acts through parameters, or through the entry that is used."""
     parts = name.split(".")
     above = {".".join(parts[:n]) for n in range(2, len(parts) + 1)}
     return len(parts) == 1 or parts[-1] == "registry" or not OUTSIDE.isdisjoint(above)
 
 
 def _target(module: str, attribute: str) -> tuple[str, str]:
-    """The module that `from module import attribute` leads to, and what is left of the attribute."""
+    """Return the module that `from module import attribute` refers to, and the attribute if it is not a module."""
     below = f"{module}.{attribute}"
     return (below, "") if attribute and _path(below) else (module, attribute)
 
 
 def _path(module: str) -> Path | None:
-    """The source of a module or package; None where the package has none of this name."""
-    place = PACKAGE.joinpath(*module.split(".")[1:])
-    return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
+    """Return the source of a module or package, or None if the package has none of this name."""
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
 
 
-def _linked(name: str) -> str:
-    """A module's code, and that of each module it imports, by the name it is imported under; hashed."""
+def _hash_module(name: str) -> str:
+    """Return a hash over a module's code and that of each module that it imports, by the name of the import."""
     source = _path(name)
     assert source is not None
-    imports, code = _parsed(source.read_bytes())
+    imports, code = _parse(source.read_bytes())
     links = []
     for imported, bound in imports.items():
         module, attribute = _target(*imported)
         path = None if _is_outside(module) else _path(module)
-        links.append(f"{bound} {attribute} {_hashed(_parsed(path.read_bytes())[1]) if path else ''}")
-    return _hashed("\n".join([code, *sorted(links)]))
+        links.append(f"{bound} {attribute} {_hash_text(_parse(path.read_bytes())[1]) if path else ''}")
+    return _hash_text("\n".join([code, *sorted(links)]))
 
 
-def _hashed(text: str) -> str:
+def _hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache  # most rules reach the same modules, and every job on a cluster reads all rules
-def _parsed(source: bytes) -> tuple[dict[tuple[str, str], str], str]:
-    """What a module imports of the package, with the name it gets, and its syntax tree without that, as text."""
+def _parse(source: bytes) -> tuple[dict[tuple[str, str], str], str]:
+    """Return a module's imports of the package, with the names they bind, and the rest of its syntax tree as text."""
     tree = _Stripped()
     rest = tree.visit(ast.parse(source))
     return tree.imports, ast.dump(rest)
 
 
 class _Stripped(ast.NodeTransformer):
-    """A syntax tree without docstrings, without what is for type checkers, and without imports of this package."""
+    """Transformer that removes docstrings, code for type checkers, and imports of this package from a syntax tree."""
 
     def __init__(self) -> None:
         self.imports: dict[tuple[str, str], str] = {}
-        """Module and attribute of each import, with the name it gets."""
+        """Names that imports bind, by module and attribute."""
 
     def visit_Import(self, node: ast.Import) -> ast.AST | None:
-        return self._without_ours(node, {alias: (alias.name, "") for alias in node.names})
+        return self._without_own(node, {alias: (alias.name, "") for alias in node.names})
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
         module = node.module or ""
-        return self._without_ours(node, {alias: (module, alias.name) for alias in node.names})
+        return self._without_own(node, {alias: (module, alias.name) for alias in node.names})
 
-    def _without_ours(
+    def _without_own(
         self, node: ast.Import | ast.ImportFrom, targets: Mapping[ast.alias, tuple[str, str]]
     ) -> ast.AST | None:
-        ours = {alias: target for alias, target in targets.items() if target[0].partition(".")[0] == "deftx"}
-        for alias, target in ours.items():
+        own = {alias: target for alias, target in targets.items() if target[0].partition(".")[0] == "deftx"}
+        for alias, target in own.items():
             self.imports[target] = " ".join(sorted({*self.imports.get(target, "").split(), alias.asname or alias.name}))
-        node.names = [alias for alias in node.names if alias not in ours]
+        node.names = [alias for alias in node.names if alias not in own]
         return node if node.names else None
 
     def visit_If(self, node: ast.If) -> ast.AST | None:

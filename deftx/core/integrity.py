@@ -1,6 +1,6 @@
-"""Whether a result is still what was written: JSON carries a checksum, other files have one in the JSON beside them.
+"""Integrity of results: JSON files contain a checksum, other files have one in a JSON sidecar.
 
-One mechanism and one message for all results. Vectors are checked by their own format (`deftx.modules.format`).
+All results share one mechanism and one message. Vectors are checked by their own format (`deftx.modules.format`).
 """
 
 import hashlib
@@ -14,31 +14,29 @@ from typing import Any
 from deftx.core.errors import ResultError
 from deftx.core.files import write_text
 
-SEAL = ',\n  "checksum": "'
-
-
-SEALED = re.compile(r'\n  "[^\n]{8}": "[^\n]{64}"\n\}\n\Z')  # also where the seal itself was changed
+CHECKSUM = ',\n  "checksum": "'
+WITH_CHECKSUM = re.compile(r'\n  "[^\n]{8}": "[^\n]{64}"\n\}\n\Z')  # also if its key was changed
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON a person can read and a diff can compare (two-space indent, given key order), sealed.
+    """Write JSON with a checksum, easy to read and to compare (two-space indent, given key order).
 
     Its last entry, `checksum`, is the SHA-256 of the text before that entry.
     """
     body = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False).removesuffix("}").rstrip("\n")
-    seal = SEAL if content else SEAL.removeprefix(",")
-    write_text(path, f'{body}{seal}{hashlib.sha256(body.encode()).hexdigest()}"\n}}\n')
+    key = CHECKSUM if content else CHECKSUM.removeprefix(",")
+    write_text(path, f'{body}{key}{hashlib.sha256(body.encode()).hexdigest()}"\n}}\n')
 
 
 def read_json(path: Path, result: Path | None = None) -> dict[str, Any]:
-    """Content of a result that `write_json` has written, checked, without its seal.
+    """Load a result that `write_json` has written, check it, and return it without its checksum.
 
-    What an earlier version or a person wrote has no seal, and is read as it is.
+    A file by an earlier version or by hand has no checksum, and is not checked.
 
     Args:
-        result: what to ask the workflow for, where it is another file.
+        result: the result that rebuilds the file, if it has another name.
     Raises:
-        ResultError: missing, no JSON object, or changed since it was written; with the way out.
+        ResultError: missing, not a JSON object, or changed since it was written; with the fix.
     """
     try:
         text = path.read_bytes().decode()
@@ -46,61 +44,61 @@ def read_json(path: Path, result: Path | None = None) -> dict[str, Any]:
     except FileNotFoundError:
         raise ResultError(f"{path} does not exist. {remade(result or path)}") from None
     except (ValueError, RecursionError):
-        raise ResultError(damaged(path, "it is no JSON text", result)) from None
+        raise ResultError(damaged(path, "not JSON", result)) from None
     if not isinstance(content, dict):
-        raise ResultError(damaged(path, "it is no JSON object", result))
-    if "checksum" in content or SEALED.search(text):
-        seal = SEAL if len(content) > 1 else SEAL.removeprefix(",")
-        body, _, tail = text.rpartition(seal)
+        raise ResultError(damaged(path, "not a JSON object", result))
+    if "checksum" in content or WITH_CHECKSUM.search(text):
+        key = CHECKSUM if len(content) > 1 else CHECKSUM.removeprefix(",")
+        body, _, tail = text.rpartition(key)
         if tail != hashlib.sha256(body.encode()).hexdigest() + '"\n}\n':
-            raise ResultError(damaged(path, "it does not match its checksum", result))
+            raise ResultError(damaged(path, "checksum mismatch", result))
         del content["checksum"]
     return content
 
 
-def damaged(path: Path, what: str, result: Path | None = None) -> str:
-    """The message about a result that is not as it was written; `result` is what to ask for, if it is another name."""
-    return f"{path} is damaged: {what}. {remade(result or path)}"
+def damaged(path: Path, reason: str, result: Path | None = None) -> str:
+    """Return the message about a corrupted result; `result` is the one that rebuilds it, if it has another name."""
+    return f"{path} is corrupted ({reason}). {remade(result or path)}"
 
 
 def remade(path: Path) -> str:
-    """How a result of the workflow is made again."""
+    """Return how to rebuild a result of the workflow."""
     return (
-        f"Copy it again, or make it again: snakemake --force {shlex.quote(str(path))} "
-        "(with the run's --configfile, where it has one)"
+        f"Copy it again, or rebuild it: snakemake --force {shlex.quote(str(path))} "
+        "(with the run's --configfile, if it has one)"
     )
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hex digits."""
+    """Return the SHA-256 of a file's bytes, as hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_checksums(*tables: Path) -> None:
-    """Write the SHA-256 of tables beside them; those that read them compare it (`check`)."""
+    """Write the SHA-256 of tables to their sidecars; `check` compares it."""
     for path in tables:
         write_json(path.with_suffix(".json"), {"sha256": sha256_of(path)})
 
 
 def check(path: Path) -> None:
-    """Compare a table with the hash beside it; of an earlier version, or by hand, it has none.
+    """Check a table against its sidecar; a table by an earlier version or by hand has none.
 
     Raises:
         ResultError: it has changed since it was written.
     """
-    beside = path.with_suffix(".json")
-    stated = read_json(beside).get("sha256") if beside.is_file() else None
-    if stated is not None and path.is_file() and stated != sha256_of(path):
-        raise ResultError(damaged(path, f"it does not match the checksum in {beside.name}"))
+    sidecar = path.with_suffix(".json")
+    expected = read_json(sidecar).get("sha256") if sidecar.is_file() else None
+    if expected is not None and path.is_file() and expected != sha256_of(path):
+        raise ResultError(damaged(path, f"it does not match the checksum in {sidecar.name}"))
 
 
 def check_pinned(pinned: Mapping[Path, str]) -> None:
-    """Check raw files against the SHA-256 (hex digits) they are pinned by; a missing one is for its reader to name.
+    """Check raw files against their pinned SHA-256 (hex digits); missing files are left to their reader.
 
     Raises:
-        ResultError: a file is another than was pinned.
+        ResultError: a file is not the pinned one.
     """
     for path, sha256 in pinned.items():
         if path.is_file() and sha256_of(path) != sha256:
-            raise ResultError(damaged(path, "it is not the file that was pinned"))
+            raise ResultError(damaged(path, "it is not the pinned file"))

@@ -1,4 +1,4 @@
-"""Reading raw files: text, and tables as CSV, TSV or Parquet. Fetching them is in `deftx.data.fetch`."""
+"""Readers of raw files: text, and tables as CSV, TSV or Parquet. `deftx.data.fetch` downloads them."""
 
 import csv
 import gzip
@@ -14,10 +14,10 @@ csv.field_size_limit(1 << 24)
 
 
 def read_text(path: Path) -> str:
-    """Text of a file, gzipped or not, as UTF-8.
+    """Load the UTF-8 text of a file, gzipped or not.
 
     Raises:
-        SourceError: missing, not UTF-8, or not text at all; named with line and way out.
+        SourceError: missing, not UTF-8, or not text at all; with the line and the fix.
     """
     try:
         raw = path.read_bytes()
@@ -27,9 +27,9 @@ def read_text(path: Path) -> str:
         try:
             raw = gzip.decompress(raw)
         except (OSError, EOFError, zlib.error) as error:
-            raise SourceError(f"{path} is a damaged gzip file ({error}); copy or fetch it again") from None
+            raise SourceError(f"{path} is a corrupted gzip file ({error}). Copy or fetch it again") from None
     if b"\0" in raw:
-        raise SourceError(f"{path} is a binary file, not text (it holds zero bytes)")
+        raise SourceError(f"{path} is a binary file, not text (it contains zero bytes)")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -43,10 +43,10 @@ def read_text(path: Path) -> str:
 def read_table(
     path: Path, delimiter: str, quoting: bool = True, columns: Sequence[str] | None = None
 ) -> tuple[list[str], list[dict[str, str | None]]]:
-    """Column names and rows of a table, gzipped or not; the cells a short row lacks are None.
+    """Load the column names and rows of a table, gzipped or not; missing cells of a short row are None.
 
     Args:
-        quoting: whether quotation marks enclose cells; otherwise they are letters like any other.
+        quoting: whether quotation marks enclose cells; otherwise they are ordinary characters.
         columns: names of the columns of a file without a header.
     Raises:
         SourceError: not readable as UTF-8 text, or the quotation marks do not match.
@@ -59,23 +59,23 @@ def read_table(
         return list(reader.fieldnames or ()), list(reader)
     except csv.Error as error:
         raise SourceError(
-            f"{path}, line {reader.line_num}: {error}. A quotation mark is not closed, or stands inside a cell "
+            f"{path}, line {reader.line_num}: {error}. A quotation mark is not closed, or is inside a cell "
             "without being doubled"
         ) from None
 
 
 def delimiter_of(name: str) -> str:
-    """What separates the cells of a table, by its file's name: a tab in .tsv, else a comma."""
+    """Return the delimiter of a table by its file's name: a tab in .tsv, otherwise a comma."""
     return "\t" if name.removesuffix(".gz").endswith(".tsv") else ","
 
 
 def read_column(path: Path, column: str) -> Iterator[str]:
-    """The cells of a column of text in a Parquet file, one at a time; empty ones are "".
+    """Yield the cells of a text column in a Parquet file, one at a time; empty cells are "".
 
     Raises:
-        SourceError: not a Parquet file, or without the column.
+        SourceError: not a Parquet file, or the column is missing.
     """
-    file = _parquet(path)
+    file = _open_parquet(path)
     if column not in file.schema_arrow.names:
         names = ", ".join(file.schema_arrow.names) or "none"
         raise SourceError(f"{path} has no column {column!r}; its columns are {names}")
@@ -84,41 +84,41 @@ def read_column(path: Path, column: str) -> Iterator[str]:
 
 
 def read_parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[dict[str, str | None]]]:
-    """Column names of a Parquet file, and its rows with the columns in `wanted` alone, cells as text.
+    """Load the column names of a Parquet file, and its rows with only the columns in `wanted`, cells as text.
 
-    Numbers of classes become their names where the file states them, as the hub's files do (`datasets.ClassLabel`).
+    Numbers of classes become their names if the file states them, as files of the hub do (`datasets.ClassLabel`).
 
     Raises:
         SourceError: not a Parquet file, or one whose features are unknown.
     """
     from datasets import ClassLabel, Features
 
-    file = _parquet(path)
+    file = _open_parquet(path)
     names = file.schema_arrow.names
     try:
         features = Features.from_arrow_schema(file.schema_arrow)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise SourceError(
-            f"{path}: the features in its schema are none that this version of datasets knows ({error}); "
-            "take a revision of the file it knows, or upgrade datasets"
+            f"{path}: this version of datasets does not know the features in its schema ({error}). "
+            "Use an earlier revision of the file, or upgrade datasets"
         ) from None
     classes = {name: feature for name, feature in features.items() if isinstance(feature, ClassLabel)}
     table = file.read(columns=[name for name in names if name in wanted])
-    return names, [{n: _cell(value, classes.get(n)) for n, value in raw.items()} for raw in table.to_pylist()]
+    return names, [{n: _format_cell(value, classes.get(n)) for n, value in raw.items()} for raw in table.to_pylist()]
 
 
-def _parquet(path: Path) -> Any:
+def _open_parquet(path: Path) -> Any:
     import pyarrow
     from pyarrow import parquet
 
     try:
         return parquet.ParquetFile(path)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{path} is not a Parquet file ({str(error).splitlines()[0]}); fetch it again") from None
+        raise SourceError(f"{path} is not a Parquet file ({str(error).splitlines()[0]}). Fetch it again") from None
 
 
-def _cell(value: Any, classes: Any) -> str | None:
-    """A cell as text; a number outside the classes (-1: no label) stays a number."""
+def _format_cell(value: Any, classes: Any) -> str | None:
+    """Return a cell as text; a number outside the classes (-1: no label) stays a number."""
     if classes is not None and isinstance(value, int) and 0 <= value < classes.num_classes:
         return str(classes.int2str(value))
     return None if value is None else str(value)

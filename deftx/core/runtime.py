@@ -25,14 +25,14 @@ def collect_garbage_seldom() -> None:
 
 
 def device() -> "torch.device":
-    """Return the GPU that this process may use, or the processor where there is none."""
+    """Return the GPU that this process may use, or the CPU if there is none."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def wants_bf16(precision: str) -> bool:
-    """Return whether to run the forward pass in bf16: it is asked for, and the hardware has it."""
+    """Return whether to run the forward pass in bf16: it is requested, and the hardware supports it."""
     import torch
 
     if precision != "bf16":

@@ -1,1 +1,1 @@
-"""From raw files to clean text, labelled rows and token ids; families of artificial languages."""
+"""Data: from raw files to clean text, labelled rows and token ids; synthetic languages."""

@@ -1,8 +1,8 @@
-"""Corpora: raw text becomes clean lines, split into train and valid.
+"""Corpora: clean lines from raw text, split into training and validation sets.
 
-Lines are normalised to NFC with single spaces; short lines, duplicates, and lines equal to an evaluation
-sentence are dropped (equal: the same letters and digits, lower-cased). The split is decided by a hash of the
-line, so that adding text never moves a line from one side to the other.
+Lines are normalised to NFC with single spaces. Short lines, duplicates, and lines equal to an evaluation sentence are
+dropped (equal: the same letters and digits, lower-cased). A hash of the line decides its split, so that added text
+never moves a line from one set to the other.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from deftx.data import rows as labelled
 
 @dataclass
 class Statistics:
-    """What cleaning kept and dropped, in lines."""
+    """Numbers of lines that cleaning kept and dropped."""
 
     raw: int = 0
     empty_or_short: int = 0
@@ -34,11 +34,11 @@ class Statistics:
 
 
 def read_all(files: Sequence[CorpusFile], paths: Sequence[Path]) -> list[str]:
-    """Return the lines of all raw files of a language, one file after the other; each lies at the path given with it.
+    """Load the lines of all raw files of a language, in order; `paths` holds the path of each file.
 
     Raises:
-        ConfigError: there are not as many paths as files.
-        And what `read_lines` raises.
+        ConfigError: the numbers of paths and files differ.
+        SourceError, CorpusError: as `read_lines`.
     """
     if len(paths) != len(files):
         raise ConfigError(f"the settings name {len(files)} files, but --raw names {len(paths)}")
@@ -46,11 +46,11 @@ def read_all(files: Sequence[CorpusFile], paths: Sequence[Path]) -> list[str]:
 
 
 def read_lines(file: CorpusFile, path: Path) -> list[str]:
-    """The lines of a text file, the cells of a column, or the lines of the cells of a Parquet file's column.
+    """Load the lines of a text file, the cells of a column, or the lines of the cells of a Parquet file's column.
 
     Raises:
         SourceError: not readable as UTF-8 text or as a table.
-        CorpusError: empty, or without the named column.
+        CorpusError: empty, or the column is missing.
     """
     if file.column is None:
         text = read_text(path)
@@ -66,7 +66,7 @@ def read_lines(file: CorpusFile, path: Path) -> list[str]:
 
 
 def clean(lines: Iterable[str], forbidden: set[str], min_words: int, counts: Statistics) -> Iterator[str]:
-    """Clean lines in their order; `counts` takes note of what was dropped.
+    """Yield cleaned lines in their order; `counts` counts the dropped ones.
 
     Args:
         lines: raw text.
@@ -92,35 +92,35 @@ def clean(lines: Iterable[str], forbidden: set[str], min_words: int, counts: Sta
 
 
 def key(text: str) -> str:
-    """What makes two sentences the same: their letters, marks and digits, lower-cased."""
+    """Return the letters, marks and digits of a sentence, lower-cased; two sentences with one key count as equal."""
     normal = unicodedata.normalize("NFC", text).casefold()
     return "".join(c for c in normal if c.isalnum() or unicodedata.category(c)[0] == "M")
 
 
 def is_valid(line: str, share: float) -> bool:
-    """Whether a line belongs to the held-out part, by its hash."""
+    """Return whether a line belongs to the validation set, by its hash."""
     digest = hashlib.sha256(line.encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def build(lines: Iterable[str], settings: Corpus, evaluation: Iterable[Path], out: Path, origin: str) -> Statistics:
-    """Clean and split a corpus: writes train.txt.gz, valid.txt.gz and stats.json into `out`.
+    """Clean and split a corpus, and write train.txt.gz, valid.txt.gz and stats.json into `out`.
 
     Args:
         evaluation: CSV files of datasets whose texts, and second texts of pairs, are dropped.
     Raises:
-        CorpusError: fewer clean lines than `settings.min_lines`, or a side of the split is empty.
+        CorpusError: fewer clean lines than `settings.min_lines`, or one of the sets is empty.
     """
     counts = Statistics()
     rows = (row for path in evaluation for row in labelled.load(path))
     forbidden = {key(row[column]) for row in rows for column in ("text", "pair") if column in row}
-    kept = list(clean(lines, forbidden, settings.min_words, counts))
-    valid = [line for line in kept if is_valid(line, settings.valid)]
-    train = [line for line in kept if not is_valid(line, settings.valid)]
+    cleaned = list(clean(lines, forbidden, settings.min_words, counts))
+    valid = [line for line in cleaned if is_valid(line, settings.valid)]
+    train = [line for line in cleaned if not is_valid(line, settings.valid)]
     counts.train, counts.valid = len(train), len(valid)
-    if len(kept) < settings.min_lines or not train or not valid:
+    if len(cleaned) < settings.min_lines or not train or not valid:
         raise CorpusError(
-            f"the corpus of {origin} has {len(kept)} usable lines of {counts.raw} "
+            f"the corpus of {origin} has {len(cleaned)} usable lines of {counts.raw} "
             f"({counts.empty_or_short} empty or shorter than {settings.min_words} words, "
             f"{counts.duplicates} duplicates, {counts.evaluation_sentences} evaluation sentences); "
             f"the split needs at least {settings.min_lines}. Add text, or lower min_lines"

@@ -1,4 +1,4 @@
-"""Labelled datasets: rows of any layout, without those that must not be there, as a CSV file `id,text[,pair],label`."""
+"""Labelled datasets: filtered rows of any layout, as a CSV file `id,text[,pair],label`."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -11,16 +11,16 @@ from deftx.data.layouts import texts_of
 from deftx.data.rows import Row, load, require_labels, save
 
 
-def balanced(rows: list[Row], most: int) -> list[Row]:
-    """At most `most` rows of each label: those whose text has the smallest hashes, in the order given."""
-    kept: set[str] = set()
+def balance(rows: list[Row], most: int) -> list[Row]:
+    """Return at most `most` rows of each label: those whose text has the smallest hashes, in the given order."""
+    selected: set[str] = set()
     for label in {row["label"] for row in rows}:
-        of_label = sorted((row for row in rows if row["label"] == label), key=_by_hash)
-        kept |= {row["id"] for row in of_label[:most]}
-    return [row for row in rows if row["id"] in kept]
+        of_label = sorted((row for row in rows if row["label"] == label), key=_hash_row)
+        selected |= {row["id"] for row in of_label[:most]}
+    return [row for row in rows if row["id"] in selected]
 
 
-def _by_hash(row: Row) -> bytes:
+def _hash_row(row: Row) -> bytes:
     return hashlib.sha256(f"{row['text']}\t{row['id']}".encode()).digest()
 
 
@@ -35,26 +35,26 @@ def build(
     siblings: Iterable[Path] = (),
     held_out: Path | None = None,
 ) -> dict[str, Any]:
-    """Drop from a split what its settings say, and write it to the CSV file `out`; returns its statistics.
+    """Filter the rows of a split by its settings, write them to the CSV file `out`, and return their statistics.
 
-    First go near copies of another dataset, then rows that the validation split holds; what is left is balanced.
+    Near copies of another dataset are dropped first, then rows of the validation split; the rest is balanced.
 
     Args:
-        origin: where the rows come from, for messages.
+        origin: source of the rows, for messages.
         near: CSV files of the other dataset.
         siblings: raw files of the dataset's other splits, whose rows may be nearer to a text of `near`.
-        held_out: CSV file of the validation split, where its rows are dropped.
+        held_out: CSV file of the validation split, if its rows are dropped.
     Raises:
-        DatasetError: no row is left, or none of a label.
+        DatasetError: no row remains, or none of a label.
     """
-    kept = rows
+    remaining = rows
     if settings.drop_near_copies:
-        kept = without_near_copies(rows, settings.drop_near_copies, near, texts_of(siblings, settings))
-    dropped = len(rows) - len(kept)
+        remaining = without_near_copies(rows, settings.drop_near_copies, near, texts_of(siblings, settings))
+    dropped = len(rows) - len(remaining)
     if held_out:
-        kept = without_held_out(kept, load(held_out))
-    in_valid = len(rows) - dropped - len(kept)
+        remaining = without_held_out(remaining, load(held_out))
+    in_valid = len(rows) - dropped - len(remaining)
     if settings.train_rows_per_label and split == "train":
-        kept = balanced(kept, settings.train_rows_per_label)
-    require_labels(kept, labels, origin)
-    return save(kept, dropped, labels, out, in_valid)
+        remaining = balance(remaining, settings.train_rows_per_label)
+    require_labels(remaining, labels, origin)
+    return save(remaining, dropped, labels, out, in_valid)

@@ -1,9 +1,8 @@
-"""Pinned raw files: taken from the mirror or fetched from where they are pinned, and always verified.
+"""Pinned raw files: copied from the mirror or downloaded, and always verified.
 
-A mirror is a folder that holds files as `<repository name>/<path in the repository>`, gzipped or not;
-it is looked in first, so that a machine without internet needs no change of the configuration.
-A download that breaks off goes on where it was, at once and in the next run: what has come lies beside the result as
-`.{name}.part`.
+A mirror is a folder that contains files as `<repository name>/<path in the repository>`, gzipped or not. It is searched
+first, so that a machine without internet needs no change of the configuration. An interrupted download is resumed, at
+once and in the next run; its part is kept in the folder of the result as `.{name}.part`.
 """
 
 import gzip
@@ -24,15 +23,15 @@ from deftx.core.integrity import sha256_of
 
 CHUNK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
-TRIES = 3  # to go on where a download broke off, in a row that bring nothing
+TRIES = 3  # to resume a download, in a row without a new byte
 PAUSE = 1.0  # seconds before each
 
 
 def fetch(file: File, out: Path, mirror: Path | None) -> None:
-    """Put a pinned file at `out`, from the mirror if it holds it, else from the network.
+    """Copy a pinned file to `out`, from the mirror if it contains it, otherwise from the network.
 
     Raises:
-        SourceError: it is in neither, its content is not what was pinned, or there is no such mirror.
+        SourceError: the file is in neither, its content is not the pinned one, or the mirror does not exist.
     """
     check_mirror(mirror)
     local = in_mirror(file, mirror) if mirror else None
@@ -41,12 +40,12 @@ def fetch(file: File, out: Path, mirror: Path | None) -> None:
             _copy(local, temporary, zipped=local.name != Path(file.path).name)
             verify(file, temporary, str(local))
     elif not file.remote:
-        raise SourceError(f"{file.path}: no mirror holds it and no address is given; set DEFTX_MIRROR")
+        raise SourceError(f"{file.path}: no mirror contains it and it has no address. Set DEFTX_MIRROR")
     elif file.hub:
         from deftx.data import hub
 
         with publish(out) as temporary:
-            hub.fetch(file.hub, str(file.commit), file.path, temporary, _way_out(file, mirror))
+            hub.fetch(file.hub, str(file.commit), file.path, temporary, _describe_fix(file, mirror))
             verify(file, temporary, address(file))
     else:
         part = out.with_name(f".{out.name}.part")
@@ -54,24 +53,24 @@ def fetch(file: File, out: Path, mirror: Path | None) -> None:
         try:
             verify(file, part, address(file))
         except SourceError:
-            part.unlink()  # going on with wrong bytes would never help
+            part.unlink()  # wrong bytes cannot be resumed
             raise
         with publish(out) as temporary:
             part.rename(temporary)
 
 
 def check_mirror(mirror: Path | None) -> None:
-    """Check that a mirror, where one is named, is a folder.
+    """Check that a mirror, if set, is a folder.
 
     Raises:
-        SourceError: it is none.
+        SourceError: it is not a folder.
     """
     if mirror and not mirror.is_dir():
         raise SourceError(f"there is no folder {mirror}, which DEFTX_MIRROR names. Correct it, or unset it")
 
 
 def in_mirror(file: File, mirror: Path) -> Path | None:
-    """Where the mirror holds a file, or None."""
+    """Return the path of a file in the mirror, or None."""
     origin = file.repository or file.hub
     folder = mirror / origin.split("/")[-1] if origin else mirror
     for candidate in (folder / file.path, folder / f"{file.path}.gz"):
@@ -81,7 +80,7 @@ def in_mirror(file: File, mirror: Path) -> Path | None:
 
 
 def address(file: File) -> str:
-    """The address a pinned file is fetched from."""
+    """Return the address of a pinned file."""
     path = urllib.parse.quote(file.path)
     if file.repository:
         return f"https://raw.githubusercontent.com/{file.repository}/{file.commit}/{path}"
@@ -91,16 +90,16 @@ def address(file: File) -> str:
 
 
 def place(file: File) -> str:
-    """Where a pinned file comes from, for people: its repository and path."""
+    """Return the source of a pinned file for messages: its repository and path."""
     origin = file.repository or file.hub or urllib.parse.urlsplit(file.url or "").netloc
     return f"{origin}/{file.path}".lstrip("/")
 
 
 def verify(file: File, path: Path, origin: str) -> None:
-    """Check that `path` holds the pinned content, by its size and SHA-256 where the pin states them.
+    """Check that `path` has the pinned content, by its size and SHA-256 if the pin states them.
 
     Raises:
-        SourceError: it does not.
+        SourceError: it has not.
     """
     size = path.stat().st_size
     if file.size is not None and size != file.size:
@@ -121,66 +120,66 @@ def _copy(source: Path, target: Path, zipped: bool) -> None:
         with opener(source, "rb") as stream, target.open("wb") as out:
             shutil.copyfileobj(cast(BinaryIO, stream), out, CHUNK)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise SourceError(f"{source} is a damaged gzip file ({error}); copy it again") from None
+        raise SourceError(f"{source} is a corrupted gzip file ({error}). Copy it again") from None
 
 
-def _way_out(file: File, mirror: Path | None) -> str:
-    looked = f"The mirror {mirror} does not hold it. " if mirror else ""
+def _describe_fix(file: File, mirror: Path | None) -> str:
+    missing = f"The mirror {mirror} does not contain it. " if mirror else ""
     origin = file.repository or file.hub
     folder = f"{origin.split('/')[-1]}/" if origin else ""
-    return f"{looked}Connect to the internet, or set DEFTX_MIRROR to a folder that holds {folder}{file.path}"
+    return f"{missing}Connect to the internet, or set DEFTX_MIRROR to a folder that holds {folder}{file.path}"
 
 
 def _download(file: File, part: Path, mirror: Path | None) -> None:
-    """Fetch what `part` still lacks of the file, and go on where that breaks off, for as long as anything comes."""
+    """Download the rest of a file into `part`; resume as long as new bytes arrive."""
     with writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-    broken, fruitless = False, 0
+    is_broken, failures = False, 0
     while True:
-        before = _size(part)
+        size = _size(part)
         try:
-            return _go_on(file, part)
+            return _resume(file, part)
         except urllib.error.HTTPError as error:
-            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and before:
-                return  # nothing is left to fetch; the verification says whether it is the file
+            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and size:
+                return  # complete; the verification checks whether it is the file
             reason: object = error.reason
-            final = True
+            is_final = True
         except (urllib.error.URLError, ValueError) as error:  # no connection: final, unless there was one
             reason = getattr(error, "reason", error)
-            final = not broken
+            is_final = not is_broken
         except (http.client.HTTPException, OSError) as error:
             reason = error
-            broken, final = True, False
-        fruitless = 0 if _size(part) > before else fruitless + 1
-        if final or fruitless == TRIES:
-            raise SourceError(f"{address(file)} cannot be reached ({reason}). {_way_out(file, mirror)}")
+            is_broken, is_final = True, False
+        failures = 0 if _size(part) > size else failures + 1
+        if is_final or failures == TRIES:
+            raise SourceError(f"{address(file)} cannot be reached ({reason}). {_describe_fix(file, mirror)}")
         time.sleep(PAUSE)
 
 
-def _go_on(file: File, part: Path) -> None:
-    """Fetch what `part` still lacks of the file; all of it where the server gives no parts."""
+def _resume(file: File, part: Path) -> None:
+    """Download the rest of a file into `part`, or all of it if the server does not send parts."""
     from tqdm import tqdm
 
-    have = _size(part)
-    request = urllib.request.Request(address(file), headers={"Range": f"bytes={have}-"} if have else {})
+    size = _size(part)
+    request = urllib.request.Request(address(file), headers={"Range": f"bytes={size}-"} if size else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        goes_on = response.status == http.client.PARTIAL_CONTENT
-        have = have if goes_on else 0
+        is_partial = response.status == http.client.PARTIAL_CONTENT
+        size = size if is_partial else 0
         rest = response.headers.get("Content-Length")
-        total = have + int(rest) if rest else None
+        total = size + int(rest) if rest else None
         with writing(part):
-            opened = part.open("ab" if goes_on else "wb", buffering=0)
+            opened = part.open("ab" if is_partial else "wb", buffering=0)
         with (
             opened as out,
-            tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=Path(file.path).name, disable=None) as bar,
+            tqdm(total=total, initial=size, unit="B", unit_scale=True, desc=Path(file.path).name, disable=None) as bar,
         ):
             while chunk := response.read(CHUNK):
                 bar.update(len(chunk))
-                while chunk:  # a write may take less than all
+                while chunk:  # a write may be partial
                     with writing(part):
                         chunk = chunk[out.write(chunk) :]
     if total is not None and _size(part) < total:
-        raise OSError(f"it broke off after {_size(part)} of {total} bytes; the next run goes on there")
+        raise OSError(f"interrupted after {_size(part)} of {total} bytes; the next run resumes there")
 
 
 def _size(path: Path) -> int:

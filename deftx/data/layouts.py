@@ -1,6 +1,6 @@
 """Layouts of labelled data: from the raw files of a split to rows `id,text[,pair],label`.
 
-Labels are mapped from their names, never from numbers: the integer orders of SmSA and NusaX differ.
+Labels are mapped by their names, never by numbers: the integer orders of SmSA and NusaX differ.
 """
 
 import json
@@ -15,13 +15,12 @@ from deftx.core.readers import delimiter_of, read_parquet, read_table
 from deftx.data.rows import Row, check_labels, column_of
 
 Columns = str | tuple[str, ...]
-
-"""A column's name, or several of which a file has one."""
+"""Name of a column, or several names of which a file has one."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How files of a layout are read."""
+    """Format of the files of a layout."""
 
     text: Columns = "text"
     pair: Columns | None = None
@@ -41,7 +40,7 @@ LAYOUTS = {
 
 
 def files_of(dataset: Dataset, language: str) -> dict[str, tuple[File, ...]]:
-    """The raw files of each split of a dataset in a language.
+    """Return the raw files of each split of a dataset in a language.
 
     Raises:
         DatasetError: a built-in layout does not have the language.
@@ -59,17 +58,17 @@ def files_of(dataset: Dataset, language: str) -> dict[str, tuple[File, ...]]:
 
 
 def layout_of(dataset: DatasetSettings, path: str) -> Layout:
-    """How a file of a dataset is read."""
+    """Return the layout of a file of a dataset."""
     if dataset.layout in LAYOUTS:
         return LAYOUTS[dataset.layout]
     return Layout(dataset.text, dataset.pair, dataset.label, delimiter=delimiter_of(path))
 
 
 def read_all(paths: Iterable[Path], dataset: DatasetSettings, labels: Sequence[str]) -> list[Row]:
-    """Rows of the raw files of a split, one file after the other; where rows have no id, they are numbered through.
+    """Load the rows of the raw files of a split, in order; rows without ids are numbered consecutively.
 
     Raises:
-        DatasetError: a file is no dataset, or a label is none of `labels`.
+        DatasetError: a file is not a dataset, or a label is not in `labels`.
     """
     rows: list[Row] = []
     for path in paths:
@@ -81,31 +80,31 @@ def read_all(paths: Iterable[Path], dataset: DatasetSettings, labels: Sequence[s
 
 
 def texts_of(paths: Iterable[Path], dataset: DatasetSettings) -> list[str]:
-    """Texts of raw files, whatever their labels."""
+    """Load the texts of raw files, with any labels."""
     return [row["text"] for path in paths for row in read(path, layout_of(dataset, path.name), dataset.labels)]
 
 
 def read(path: Path, layout: Layout, labels: dict[str, str]) -> list[Row]:
-    """Rows `id, text[, pair], label` of a raw file.
+    """Load the rows `id, text[, pair], label` of a raw file.
 
-    Of a pair one side may be empty: three rows of AmericasNLI's Nahuatl test set have no premise, and count.
+    One side of a pair may be empty: three rows of AmericasNLI's Nahuatl test set have no premise, and count.
 
     Raises:
-        DatasetError: a column is missing, a text (of a pair both) is empty, a row has no label.
+        DatasetError: a column is missing, a text (or both of a pair) is empty, or a row has no label.
     """
     wanted = {"text": layout.text, "pair": layout.pair, "label": layout.label, "id": layout.id}
-    names = {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in wanted.items() if theirs}
+    names = {key: (column,) if isinstance(column, str) else column for key, column in wanted.items() if column}
     if path.suffix == ".parquet":
-        header, table = read_parquet(path, {name for some in names.values() for name in some})
+        header, table = read_parquet(path, {name for columns in names.values() for name in columns})
     else:
         header, table = read_table(path, layout.delimiter, layout.quoting, layout.columns)
-    columns = {ours: column_of(theirs, header, path) for ours, theirs in names.items()}
+    columns = {key: column_of(options, header, path) for key, options in names.items()}
     rows = []
     for number, raw in enumerate(table, start=1):
-        row = {ours: " ".join((raw[theirs] or "").split()) for ours, theirs in columns.items()}
-        spare = ("text", "pair") if row["text"] or row.get("pair") else ()
+        row = {key: " ".join((raw[column] or "").split()) for key, column in columns.items()}
+        optional = ("text", "pair") if row["text"] or row.get("pair") else ()
         for column in columns:
-            if not row[column] and column not in spare:
+            if not row[column] and column not in optional:
                 raise DatasetError(f"{path}, row {number}: the column {columns[column]!r} is empty")
         row["label"] = labels.get(row["label"], row["label"])
         rows.append({"id": str(number - 1)} | row)

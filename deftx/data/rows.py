@@ -1,4 +1,4 @@
-"""Labelled rows as every later stage reads them: a CSV file `id,text[,pair],label`, with its hash beside it."""
+"""Labelled rows of all later stages: a CSV file `id,text[,pair],label`, with its hash in a sidecar."""
 
 import csv
 import io
@@ -18,16 +18,16 @@ def check_labels(rows: Iterable[Row], labels: Sequence[str], origin: Path | str)
     """Check that rows belong to a task.
 
     Args:
-        origin: where the rows come from, for the message.
+        origin: source of the rows, for the message.
     Raises:
-        DatasetError: a label is none of `labels`; with the first row that has it.
+        DatasetError: a label is not in `labels`; with the first such row.
     """
     for number, row in enumerate(rows, start=1):
         if row["label"] not in labels:
             raise DatasetError(
                 f"{origin}, row {number}: unknown label {row['label']!r}; the task's labels are {', '.join(labels)}. "
-                "Rename it with the dataset's key `labels`, or add it to the task's; if the task is to do without "
-                "that class, take its rows out of a copy of the file"
+                "Rename it with the dataset's key `labels`, or add it to the task's; to exclude the class, remove its "
+                "rows from a copy of the file"
             )
 
 
@@ -37,27 +37,27 @@ def require_labels(rows: Sequence[Row], labels: Sequence[str], origin: str) -> N
     Args:
         origin: as in `check_labels`.
     Raises:
-        DatasetError: there is no row, or one of `labels` does not occur.
+        DatasetError: there are no rows, or one of `labels` does not occur.
     """
     if not rows:
-        raise DatasetError(f"{origin}: no row is left; drop less")
+        raise DatasetError(f"{origin}: no row remains. Drop less")
     missing = [label for label in labels if label not in {row["label"] for row in rows}]
     if missing:
         raise DatasetError(
             f"{origin}: no row has the label {missing[0]!r}, so it can be neither learned nor scored, but the task "
             f"has it ({', '.join(labels)}). Source and targets need the same labels: rename them with the dataset's "
-            "key `labels`, take another dataset, or take the label from the task's"
+            "key `labels`, use another dataset, or remove the label from the task's"
         )
 
 
 def save(rows: list[Row], dropped: int, labels: Sequence[str], out: Path, held_out: int = 0) -> dict[str, Any]:
-    """Write rows, at least one, to the CSV file `out`, and statistics and its SHA-256 beside it as JSON.
+    """Write rows, at least one, to the CSV file `out`, and their statistics and SHA-256 to its JSON sidecar.
 
-    Returns the statistics.
+    Return the statistics.
 
     Args:
-        dropped: rows that went as near copies of another dataset's.
-        held_out: rows that went because the validation split holds them.
+        dropped: number of rows dropped as near copies of another dataset's.
+        held_out: number of rows dropped because the validation split contains them.
     """
     counts = {label: sum(row["label"] == label for row in rows) for label in labels}
     statistics = {"rows": len(rows), "dropped_near_copies": dropped, "dropped_held_out": held_out, "labels": counts}
@@ -76,13 +76,13 @@ def save_with(rows: Sequence[Row], statistics: dict[str, Any], out: Path) -> dic
 
 
 def load(path: Path) -> list[Row]:
-    """Rows of a CSV file this module has written, checked against the hash beside it where there is one.
+    """Load the rows of a CSV file that `save` has written, and check them against the sidecar, if it exists.
 
     Raises:
-        ResultError: it has changed since it was written.
-        DatasetError: it lacks a column of those files.
+        ResultError: the file has changed since it was written.
+        DatasetError: a column is missing.
     """
-    if path.is_file() and _stated_hash(path) not in (None, sha256_of(path)):
+    if path.is_file() and _read_hash(path) not in (None, sha256_of(path)):
         raise ResultError(damaged(path, f"it does not match the checksum in {path.with_suffix('.json').name}"))
     header, rows = read_table(path, ",")
     for column in ("id", "text", "label"):
@@ -90,20 +90,20 @@ def load(path: Path) -> list[Row]:
     return cast(list[Row], rows)
 
 
-def _stated_hash(path: Path) -> str | None:
-    """The SHA-256 of a dataset's CSV file as `save` states it; None where nothing beside the file does."""
+def _read_hash(path: Path) -> str | None:
+    """Return the SHA-256 of a dataset's CSV file in its sidecar, or None."""
     try:
-        stated = read_json(path.with_suffix(".json")).get("sha256")
-    except ResultError:  # missing, somebody else's, or itself damaged: then it is no witness
+        expected = read_json(path.with_suffix(".json")).get("sha256")
+    except ResultError:  # missing, another tool's, or itself corrupted
         return None
-    return stated if isinstance(stated, str) else None
+    return expected if isinstance(expected, str) else None
 
 
 def column_of(names: Sequence[str], header: Sequence[str], path: Path) -> str:
     """Return the first of `names` that is a column.
 
     Raises:
-        DatasetError: none is.
+        DatasetError: none of them is a column.
     """
     for name in names:
         if name in header:

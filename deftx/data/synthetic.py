@@ -1,22 +1,22 @@
-"""A family of small artificial languages: a controlled world for cross-lingual transfer.
+"""Synthetic languages: a small family of them, for controlled experiments on cross-lingual transfer.
 
-People write reviews in every language of the family. What a review means does not depend on the language: a
-polarity, and clauses about things that are good, bad or neither. A language says how meaning becomes text: which
-word each concept has, in which order subject, verb and object stand, and which endings mark their roles. How far
-a language is from the family's first one is set by the share of forms they have in common, not estimated. To
-study multilinguality in a world small enough to control is an established recipe (K et al. 2020, Dufter &
-Schuetze 2020, Deshpande et al. 2022).
+The texts are reviews, in every language of the family. The meaning of a review does not depend on the language: a
+polarity, and clauses about things that are good, bad or neither. A language determines the text of a meaning: the word
+of each concept, the order of subject, verb and object, and the endings that mark their roles. The distance of a
+language from the family's first one is the share of forms that differ. It is set, not estimated. Studies of
+multilinguality in such a controlled setting are established (K et al. 2020, Dufter & Schuetze 2020, Deshpande et al.
+2022).
 
-* **Labelled sentences** are parallel: a row means the same in every language, with the same id and label. They
-  hold words, endings and commas, so the label can be read from the words alone.
-* **Unlabelled text** is not parallel, and its reviews are longer. Writers add what is written alike in all
-  languages, as in life: ratings ("5/5"), emoticons, exclamation marks. Most of these agree with the review
-  (`Family.agreement`), so the text tells something about its words without telling a label.
+* **Labelled sentences** are parallel: a row means the same in every language, with the same id and label. They consist
+  of words, endings and commas, so the label follows from the words alone.
+* **Unlabelled text** is not parallel, and its reviews are longer. As in real text, it contains marks that all languages
+  share: ratings ("5/5"), emoticons, exclamation marks. Most of these agree with the review (`Family.agreement`), so the
+  text gives evidence about its words without a label.
 
-Every piece any language can use comes from `inventory`, which depends on the family alone. Each language draws
-its words and its text from its own random streams, seeded by the family's seed and the language's name: adding,
-changing or removing a language changes no byte of another. Two languages may draw the same form for different
-concepts; such false friends occur in life too.
+All tokens of all languages come from `inventory`, which depends on the family alone. Each language draws its words and
+its text from its own random streams, seeded by the family's seed and the language's name: adding, changing or removing
+a language changes no byte of another. Two languages may draw the same form for different concepts, as real false
+friends.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ VOWELS = (*"aeiou", "ai", "au")
 CODAS = ("", "", "", *"nrsl")
 
 CLEANING = Corpus.model_construct(files=(), min_words=2, valid=0.05, min_lines=20)
-"""How the unlabelled text of an artificial language is cleaned and split."""
+"""Settings by which the unlabelled text of a synthetic language is cleaned and split."""
 ENDINGS = ("subject", "object", "past", "present")  # the marked roles and tenses
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Clause:
-    """What a clause says: a subject has a property, or (with an object) does something to it."""
+    """Meaning of a clause: a subject has a property, or (with an object) acts on it."""
 
     subject: str
     predicate: str
@@ -70,14 +70,14 @@ class Clause:
 
 @dataclass(frozen=True)
 class Review:
-    """What a review says."""
+    """Meaning of a review."""
 
     label: str
     clauses: tuple[Clause, ...]
 
 
 def inventory(family: Family) -> list[str]:
-    """Every piece a language of the family can use: marks, word forms, endings; no two are alike.
+    """Return the tokens of all languages of a family: marks, word forms and endings, all distinct.
 
     The first word forms and endings are those of the family's first language.
     """
@@ -86,35 +86,35 @@ def inventory(family: Family) -> list[str]:
 
 
 def corpus(family: Family, name: str, language: Variety) -> list[str]:
-    """Unlabelled text of a language, `family.lines` lines with one review each.
+    """Return the unlabelled text of a language: `family.lines` lines with one review each.
 
-    Every line ends with a punctuation mark and no labelled sentence does, so none equals one.
+    Every line ends with a punctuation mark and no labelled sentence does, so no line equals such a sentence.
 
     Raises:
-        ConfigError: the stock of forms is too small for so distant a language.
+        ConfigError: the stock of forms is too small for such a distant language.
     """
     forms = _forms(family, name, language)
     rng = _stream(family, "corpus", name)
     reviews = (_review(family, _pick(LABELS, rng), family.text_clauses, rng) for _ in range(family.lines))
-    return [_written(review, forms, language, family, rng) for review in reviews]
+    return [_render_line(review, forms, language, family, rng) for review in reviews]
 
 
 def dataset(
     family: Family, name: str, language: Variety, split: Literal["train", "valid", "test"]
 ) -> list[dict[str, str]]:
-    """Labelled rows `id`, `text`, `label` of a language: the same meanings in every language, translated.
+    """Return the labelled rows `id`, `text`, `label` of a language: translations of the same meanings.
 
     No two rows of the three splits have the same meaning.
 
     Raises:
         ValueError: the split is unknown.
-        ConfigError: the stock of forms is too small for so distant a language.
+        ConfigError: the stock of forms is too small for such a distant language.
     """
     if split not in SPLITS:
         raise ValueError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
     forms = _forms(family, name, language)
     return [
-        {"id": f"{split}-{number:05}", "text": _plain(review, forms, language), "label": review.label}
+        {"id": f"{split}-{number:05}", "text": _render_sentence(review, forms, language), "label": review.label}
         for number, review in enumerate(_reviews(family)[split])
     ]
 
@@ -124,14 +124,14 @@ def dataset(
 
 @lru_cache(maxsize=4)
 def _reviews(family: Family) -> dict[str, list[Review]]:
-    """The meanings of the labelled rows by split, labels in equal shares and shuffled."""
+    """Return the meanings of the labelled rows by split, with labels in equal shares and shuffled."""
     rng = _stream(family, "dataset")
     seen: set[Review] = set()
     return {split: _distinct(family, getattr(family, split), seen, rng) for split in SPLITS}
 
 
 def _distinct(family: Family, count: int, seen: set[Review], rng: random.Random) -> list[Review]:
-    """`count` reviews not in `seen`, to which they are added; repeats are allowed once no new one is found."""
+    """Return `count` reviews that are not in `seen`, and add them to it; repeats are allowed after 100 attempts."""
     reviews = []
     labels = _shuffled([LABELS[i % len(LABELS)] for i in range(count)], rng)
     for label in labels:
@@ -168,7 +168,7 @@ def _clause(family: Family, polarity: str, rng: random.Random) -> Clause:
 
 @lru_cache(maxsize=4)
 def _concepts(family: Family) -> dict[str, list[str]]:
-    """Concepts by group; a group is a part of speech and, where words have one, a polarity."""
+    """Return concepts by group; a group is a part of speech with a polarity, if its words have one."""
     sizes = {"noun": family.nouns, "adverb": family.adverbs}
     for label in LABELS:
         sizes[f"{label} adjective"] = family.adjectives
@@ -181,7 +181,7 @@ def _concepts(family: Family) -> dict[str, list[str]]:
 
 @lru_cache(maxsize=4)
 def _stock(family: Family) -> tuple[list[str], list[str]]:
-    """The family's word forms and its endings."""
+    """Return the family's word forms and its endings."""
     rng = _stream(family, "inventory")
     taken: set[str] = set()
     words = [_new_form(rng, taken, (2, 3), "") for _ in range(family.words)]
@@ -189,7 +189,7 @@ def _stock(family: Family) -> tuple[list[str], list[str]]:
 
 
 def _new_form(rng: random.Random, taken: set[str], syllables: tuple[int, int], prefix: str) -> str:
-    """A pronounceable form that is not taken; forms grow where short ones run out."""
+    """Return a pronounceable form that is not in `taken`; forms grow after many failed attempts."""
     least, greatest = syllables
     for attempt in range(1_000_000):
         count = least + int(rng.random() * (greatest - least + 1)) + attempt // 100
@@ -202,7 +202,7 @@ def _new_form(rng: random.Random, taken: set[str], syllables: tuple[int, int], p
 
 @lru_cache(maxsize=64)
 def _forms(family: Family, name: str, language: Variety) -> dict[str, str]:
-    """The form of every concept and ending in a language."""
+    """Return the form of every concept and ending in a language."""
     words, affixes = _stock(family)
     rng = _stream(family, "forms", name)
     forms: dict[str, str] = {}
@@ -223,32 +223,32 @@ def _fill(
     share: float,
     rng: random.Random,
 ) -> None:
-    """Give each concept its first form, or for 1 - `share` of them another one, taken from `spare`."""
+    """Assign to a `share` of the concepts their first forms, and to the rest forms from `spare`."""
     first = {concept: next(proto) for concept in concepts}
-    kept = set(_shuffled(concepts, rng)[: round(share * len(concepts))])
+    cognates = set(_shuffled(concepts, rng)[: round(share * len(concepts))])
     for concept in concepts:
-        if concept not in kept and not spare:
-            raise ConfigError("the stock of forms has too few for this language: raise `words` or `affixes`")
-        forms[concept] = first[concept] if concept in kept else spare.pop()
+        if concept not in cognates and not spare:
+            raise ConfigError("the stock of forms is too small for this language: increase `words` or `affixes`")
+        forms[concept] = first[concept] if concept in cognates else spare.pop()
 
 
 # Text
 
 
-def _plain(review: Review, forms: dict[str, str], language: Variety) -> str:
-    """A labelled sentence: words and endings, commas between clauses."""
-    return f" {COMMA} ".join(" ".join(_spoken(clause, forms, language)) for clause in review.clauses)
+def _render_sentence(review: Review, forms: dict[str, str], language: Variety) -> str:
+    """Return a labelled sentence: words and endings, with commas between clauses."""
+    return f" {COMMA} ".join(" ".join(_render_clause(clause, forms, language)) for clause in review.clauses)
 
 
-def _written(review: Review, forms: dict[str, str], language: Variety, family: Family, rng: random.Random) -> str:
-    """A line of unlabelled text: the same with a rating, emoticons and a final mark."""
-    pieces = [_mark(RATINGS, review.label, family, rng)] if rng.random() < family.ratings else []
+def _render_line(review: Review, forms: dict[str, str], language: Variety, family: Family, rng: random.Random) -> str:
+    """Return a line of unlabelled text: the sentence with a rating, emoticons and a final mark."""
+    tokens = [_mark(RATINGS, review.label, family, rng)] if rng.random() < family.ratings else []
     for i, clause in enumerate(review.clauses):
-        pieces += [COMMA] if i else []
-        pieces += _spoken(clause, forms, language)
+        tokens += [COMMA] if i else []
+        tokens += _render_clause(clause, forms, language)
         if rng.random() < family.emoticons:
-            pieces.append(_mark(EMOTICONS, review.label, family, rng))
-    return " ".join([*pieces, _mark(ENDS, review.label, family, rng)])
+            tokens.append(_mark(EMOTICONS, review.label, family, rng))
+    return " ".join([*tokens, _mark(ENDS, review.label, family, rng)])
 
 
 def _mark(marks: Mapping[str, tuple[str, ...]], label: str, family: Family, rng: random.Random) -> str:
@@ -256,30 +256,30 @@ def _mark(marks: Mapping[str, tuple[str, ...]], label: str, family: Family, rng:
     return _pick(marks[label if agrees else _pick(LABELS, rng)], rng)
 
 
-def _spoken(clause: Clause, forms: dict[str, str], language: Variety) -> list[str]:
-    """The pieces of a clause."""
+def _render_clause(clause: Clause, forms: dict[str, str], language: Variety) -> list[str]:
+    """Return the tokens of a clause."""
     subject = [forms[clause.subject], forms["-subject"]]
     tense = forms["-past" if clause.past else "-present"]
     adverb = [forms[clause.adverb]] if clause.adverb else []
     if clause.object is None:
-        said = [*adverb, forms[clause.predicate]]
-        return [*said, tense, *subject] if language.word_order == "VSO" else [*subject, *said, tense]
+        predicate = [*adverb, forms[clause.predicate]]
+        return [*predicate, tense, *subject] if language.word_order == "VSO" else [*subject, *predicate, tense]
     parts = {
         "S": subject,
         "V": [*adverb, forms[clause.predicate], tense],
         "O": [forms[clause.object], forms["-object"]],
     }
-    return [piece for part in language.word_order for piece in parts[part]]
+    return [token for part in language.word_order for token in parts[part]]
 
 
 # Chance
 
 
 def _stream(family: Family, *purpose: str) -> random.Random:
-    """A random stream of its own for each purpose.
+    """Return a separate random stream for each purpose.
 
-    Only `random()` is drawn from it: Python promises its values for all versions, those of `choice` or
-    `shuffle` may change.
+    Only `random()` is drawn from it: Python guarantees its values for all versions; those of `choice` or `shuffle` may
+    change.
     """
     text = "\0".join((str(family.seed), *purpose))
     return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))

@@ -1,4 +1,4 @@
-"""What tables, figures and the page call metrics and means: once for all of them."""
+"""Names of metrics and means in tables, figures and the page."""
 
 MEAN = "mean"
 """Stands for the average of the target languages where tables name a language."""

@@ -1,7 +1,7 @@
-"""Published scores, with their sources, to set beside ours: `published.json`.
+"""Published scores, with their sources, to compare with ours: `published.json`.
 
-A set is about one base model, test set and metric. Scores are in percent, by language; `mean` is the average over the
-set's languages. Only what a source states is held, so most systems have an average alone.
+A set belongs to one base model, test set and metric. Scores are in percent, by language; `mean` is the average over the
+set's languages. Only scores that a source states are included, so most systems have only an average.
 """
 
 import json
@@ -22,11 +22,11 @@ class System(BaseModel):
     title: str
     scores: dict[str, float]
     source: str
-    """Where the scores stand, and how sure that is."""
+    """Publication of the scores, and how certain it is."""
 
 
 class Scores(BaseModel):
-    """Published scores that can be compared with one another."""
+    """Set of published scores that can be compared with each other."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,13 +38,13 @@ class Scores(BaseModel):
 
 
 def load() -> Mapping[str, Scores]:
-    """All sets by name."""
+    """Load all sets by name."""
     content = json.loads((resources.files("deftx.evaluation") / "published.json").read_text(encoding="utf-8"))
     return {name: Scores.model_validate(scores) for name, scores in content.items()}
 
 
 class Compared(BaseModel):
-    """A published system, and the method of ours it is compared with."""
+    """Published system, and our method to compare with it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,26 +56,26 @@ class Compared(BaseModel):
 
 
 def comparable(name: str, methods: Mapping[str, str], targets: Sequence[str]) -> list[Compared]:
-    """What of a set can be compared: scores in our target languages, and the mean where it is over the same ones.
+    """Return the comparable scores of a set: those in our target languages, and the mean if it is over the same ones.
 
     A system with neither is left out.
 
     Args:
-        name: of the set.
+        name: name of the set.
         methods: our method by the set's system.
         targets: our target languages.
     """
     scores = load()[name]
     compared = {*targets, *([MEAN] if set(scores.languages) == set(targets) else [])}
-    held = {s: {k: v for k, v in scores.systems[s].scores.items() if k in compared} for s in methods}
+    selected = {s: {k: v for k, v in scores.systems[s].scores.items() if k in compared} for s in methods}
     return [
         Compared(
             method=method,
             title=scores.systems[system].title,
             base=scores.base,
             source=scores.systems[system].source,
-            scores=held[system],
+            scores=selected[system],
         )
         for system, method in methods.items()
-        if held[system]
+        if selected[system]
     ]

@@ -1,7 +1,8 @@
-"""Is a difference more than noise: bootstrap intervals, paired permutation tests, and Holm's correction.
+"""Significance of differences: bootstrap intervals, paired permutation tests, and Holm's correction.
 
-All is computed from stored predictions. Labels are coded 0..C-1. Predictions of one test set by several seeds are rows
-over the same items, those of parallel test sets share items: an item is resampled or swapped in all of them together.
+Everything is computed from stored predictions. Labels are coded 0..C-1. Predictions of one test set by several seeds
+are rows over the same items, and parallel test sets share items: an item is resampled or swapped in all of them at
+once.
 """
 
 from collections.abc import Hashable, Sequence
@@ -14,19 +15,19 @@ from deftx.tasks.metrics import FROM_COUNTS, Counts, score
 from deftx.tasks.metrics import Labels as Labels
 
 RESAMPLES = 2000
-SWAPS = 10_000  # more than resamples: a correction over ten languages looks at p-values near 0.005
+SWAPS = 10_000  # more than resamples: a correction over ten languages needs p-values near 0.005
 BATCH = 250
 SEED = 20_250_521
 CONFIDENCE = 0.95
 
 
 def macro_f1(gold: Labels, predicted: Labels) -> float:
-    """Macro-F1 in percent over the classes that occur in `gold`."""
+    """Return macro-F1 in percent over the classes that occur in `gold`."""
     return score("macro_f1", gold, predicted)
 
 
 def accuracy(gold: Labels, predicted: Labels) -> float:
-    """Accuracy in percent."""
+    """Return accuracy in percent."""
     return score("accuracy", gold, predicted)
 
 
@@ -37,7 +38,7 @@ METRICS = {"macro_f1": macro_f1, "accuracy": accuracy}
 class Trial:
     """Predictions of the same items: `gold` (items) and `ours`, `theirs` (rows x items; theirs may be empty).
 
-    `ids` are the items' names in their test set; without any they are numbered.
+    `ids` are the items' names in their test set; by default items are numbered.
     """
 
     gold: Labels
@@ -51,8 +52,8 @@ class Parallel:
     """Trials whose items are drawn together.
 
     Attributes:
-        items: how many there are in all trials together.
-        trials: each with the places of its items among them.
+        items: number of distinct items in all trials.
+        trials: each with the indices of its items.
     """
 
     items: int
@@ -60,21 +61,21 @@ class Parallel:
 
 
 def parallel(trials: Sequence[Trial]) -> list[Parallel]:
-    """Trials put together whose test sets share items, with the same gold labels: translations of one another.
+    """Group trials whose test sets share items with the same gold labels, as translations do.
 
-    A set may lack some of the items. Trials of the very same items become one with more rows.
+    A set may lack some of the items. Trials of exactly the same items become one with more rows.
     """
     groups: list[tuple[dict[Hashable, int], dict[tuple[Hashable, ...], list[Trial]]]] = []
     for trial in trials:
         ids = trial.ids or tuple(range(len(trial.gold)))
         gold = dict(zip(ids, trial.gold.tolist(), strict=True))
-        found = next((group for group in groups if _agree(gold, group[0])), None)
-        if found is None:
-            groups.append(found := ({}, {}))
-        known, members = found
+        group = next((group for group in groups if _agree(gold, group[0])), None)
+        if group is None:
+            groups.append(group := ({}, {}))
+        known, members = group
         known |= gold
         members.setdefault(ids, []).append(trial)
-    return [_placed(known, members) for known, members in groups]
+    return [_join_trials(known, members) for known, members in groups]
 
 
 def _agree(gold: dict[Hashable, int], known: dict[Hashable, int]) -> bool:
@@ -82,29 +83,29 @@ def _agree(gold: dict[Hashable, int], known: dict[Hashable, int]) -> bool:
     return bool(shared) and all(gold[name] == known[name] for name in shared)
 
 
-def _placed(known: dict[Hashable, int], members: dict[tuple[Hashable, ...], list[Trial]]) -> Parallel:
-    place = {name: n for n, name in enumerate(known)}
+def _join_trials(known: dict[Hashable, int], members: dict[tuple[Hashable, ...], list[Trial]]) -> Parallel:
+    indices = {name: n for n, name in enumerate(known)}
     return Parallel(
         len(known),
         [
             (
-                Trial(some[0].gold, np.vstack([t.ours for t in some]), np.vstack([t.theirs for t in some])),
-                np.array([place[name] for name in ids]),
+                Trial(equal[0].gold, np.vstack([t.ours for t in equal]), np.vstack([t.theirs for t in equal])),
+                np.array([indices[name] for name in ids]),
             )
-            for ids, some in members.items()
+            for ids, equal in members.items()
         ],
     )
 
 
 def difference(trial: Trial, metric: str) -> float:
-    """Sum over rows of our score, minus theirs."""
+    """Return the sum over rows of our score, minus theirs."""
     score = METRICS[metric]
     ours, theirs = (sum(score(trial.gold, row) for row in rows) for rows in (trial.ours, trial.theirs))
     return float(ours - theirs)
 
 
 def _cells(trial: Trial, classes: int, rows: Labels) -> Counts:
-    """Which cell of its row's confusion matrix each item falls in: items x (rows * classes^2), one 1 per item and row.
+    """Return the cell of each item in its row's confusion matrix: items x (rows * classes^2), one 1 per item and row.
 
     The confusion matrices of any number of resamples are then one product of matrices, exact in float64.
     """
@@ -113,57 +114,57 @@ def _cells(trial: Trial, classes: int, rows: Labels) -> Counts:
     return cells.reshape(len(trial.gold), -1)
 
 
-def _total(counts: Counts, trial: Trial, classes: int, metric: str) -> Counts:
-    """Sum of scores over rows, for each line of counts (resamples x (rows * classes^2))."""
+def _sum_scores(counts: Counts, trial: Trial, classes: int, metric: str) -> Counts:
+    """Return the sum of scores over rows, for each line of counts (resamples x (rows * classes^2))."""
     matrices = counts.reshape(len(counts), -1, classes, classes)
     return FROM_COUNTS[metric](matrices, np.unique(trial.gold)).sum(-1)
 
 
-def _classes(trial: Trial) -> int:
+def _count_classes(trial: Trial) -> int:
     return int(max(labels.max(initial=0) for labels in (trial.gold, trial.ours, trial.theirs))) + 1
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """A trial as `_cells` of both sides, with the places of its items among those drawn together."""
+    """Trial as `_cells` of both sides, with the indices of its items among those of its group."""
 
     trial: Trial
-    places: Labels
+    indices: Labels
     classes: int
     ours: Counts
     theirs: Counts
 
 
-def _counted(group: Parallel) -> list[_Counted]:
+def _count_cells(group: Parallel) -> list[_Counted]:
     return [
-        _Counted(trial, places, classes, _cells(trial, classes, trial.ours), _cells(trial, classes, trial.theirs))
-        for trial, places in group.trials
-        for classes in [_classes(trial)]
+        _Counted(trial, indices, classes, _cells(trial, classes, trial.ours), _cells(trial, classes, trial.theirs))
+        for trial, indices in group.trials
+        for classes in [_count_classes(trial)]
     ]
 
 
 def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
-    """95 % percentile bootstrap interval, over the items, of the mean score or of the mean gain of ours over theirs.
+    """Return the 95 % percentile bootstrap interval, over items, of the mean score or of our mean gain over theirs.
 
     Args:
-        trials: one per test set; those without `theirs` contribute a score, the others a gain.
+        trials: one per test set; those without `theirs` contribute a score, all other trials a gain.
         metric: `macro_f1` or `accuracy`.
     """
     from scipy.stats import bootstrap
 
     groups = parallel(trials)
-    counted = [_counted(group) for group in groups]
+    counted = [_count_cells(group) for group in groups]
     rows = sum(len(trial.ours) for trial in trials)
 
     def mean(*samples: Any, axis: int = -1) -> Any:
         total: Any = 0.0
-        for one_by_one, group, items in zip(counted, groups, samples, strict=True):
-            times = _times(items, group.items)
-            for one in one_by_one:
-                drawn = times[:, one.places]
-                total = total + _total(drawn @ one.ours, one.trial, one.classes, metric)
-                if len(one.trial.theirs):
-                    total = total - _total(drawn @ one.theirs, one.trial, one.classes, metric)
+        for members, group, items in zip(counted, groups, samples, strict=True):
+            frequencies = _count_draws(items, group.items)
+            for member in members:
+                drawn = frequencies[:, member.indices]
+                total = total + _sum_scores(drawn @ member.ours, member.trial, member.classes, metric)
+                if len(member.trial.theirs):
+                    total = total - _sum_scores(drawn @ member.theirs, member.trial, member.classes, metric)
         return total / rows
 
     limits = bootstrap(
@@ -179,8 +180,8 @@ def interval(trials: Sequence[Trial], metric: str) -> tuple[float, float]:
     return float(limits.low), float(limits.high)
 
 
-def _times(items: Labels, n: int) -> Counts:
-    """How often each of `n` items is drawn in each resample (resamples x n), from the numbers of the items drawn."""
+def _count_draws(items: Labels, n: int) -> Counts:
+    """Return how often each of `n` items is drawn in each resample (resamples x n), from the drawn items' numbers."""
     items = np.atleast_2d(items)
     resamples = len(items)
     drawn = items + n * np.arange(resamples)[:, None]
@@ -188,7 +189,7 @@ def _times(items: Labels, n: int) -> Counts:
 
 
 def paired_p(trials: Sequence[Trial], metric: str) -> float:
-    """Two-sided p-value of a paired permutation test: the methods' predictions of an item are swapped at random.
+    """Return the two-sided p-value of a paired permutation test, which swaps the predictions of two methods by item.
 
     Args:
         trials: with as many rows of `ours` as of `theirs`.
@@ -197,35 +198,35 @@ def paired_p(trials: Sequence[Trial], metric: str) -> float:
         (c + 1) / (n + 1) over n random swaps (Phipson & Smyth 2010), so never 0.
     """
     groups = parallel(trials)
-    counted = [_counted(group) for group in groups]
+    counted = [_count_cells(group) for group in groups]
     rng = np.random.default_rng(SEED)
     observed = abs(sum(difference(trial, metric) for trial in trials))
     extreme = 0
     for _ in range(SWAPS // BATCH):
         total: Any = 0.0
-        for one_by_one, group in zip(counted, groups, strict=True):
+        for members, group in zip(counted, groups, strict=True):
             swap = (rng.random((BATCH, group.items)) < 0.5).astype(np.float64)
-            for one in one_by_one:
-                swapped = swap[:, one.places] @ (one.theirs - one.ours)
-                total = total + _total(one.ours.sum(0) + swapped, one.trial, one.classes, metric)
-                total = total - _total(one.theirs.sum(0) - swapped, one.trial, one.classes, metric)
+            for member in members:
+                swapped = swap[:, member.indices] @ (member.theirs - member.ours)
+                total = total + _sum_scores(member.ours.sum(0) + swapped, member.trial, member.classes, metric)
+                total = total - _sum_scores(member.theirs.sum(0) - swapped, member.trial, member.classes, metric)
         extreme += int((np.abs(total) >= observed - 1e-9).sum())
     return (extreme + 1) / (SWAPS + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number (Holm 1979): significant at 0.05 where the step-down test says so.
+    """Return p-values corrected for multiple tests by Holm's step-down procedure (Holm 1979).
 
-    The i-th smallest of m is multiplied by m - i + 1, and is never below a smaller one's result nor above 1. Below
-    a level a, the chance of even one false finding among all m is at most a, however the tests depend on one another.
+    The i-th smallest of m is multiplied by m - i + 1, and is never below the result of a smaller one nor above 1. At a
+    level a, the chance of at least one false positive among all m is at most a, for any dependence of the tests.
 
     Returns:
-        The corrected values in the order given.
+        The corrected values in the given order.
     """
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     corrected = [1.0] * len(p_values)
     least = 0.0
-    for rank, place in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = least
+    for rank, index in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = least
     return corrected

@@ -1,8 +1,8 @@
-"""The experiment: every key of a configuration file, validated and described.
+"""Experiment: every key of a configuration file, validated and described.
 
-Blocks are defined, and each checked by itself, in `deftx.config`; whether they fit together is in
-`deftx.experiment.validate`, and files are read in `deftx.experiment.load`. The JSON schema and the table in
-config/README.md are generated from the descriptions (`deftx schema`).
+`deftx.config` defines and checks each block. `deftx.experiment.validate` checks that they fit together, and
+`deftx.experiment.load` reads files. The JSON schema and the table in config/README.md are generated from the
+descriptions (`deftx schema`).
 """
 
 from typing import Annotated
@@ -20,17 +20,17 @@ from deftx.config.tasks import Task
 
 
 class Experiment(Strict):
-    """A whole experiment."""
+    """A complete experiment."""
 
     name: Name
-    """Results lie under results/{name}/."""
+    """Name; results are stored in results/{name}/."""
     root: str | None = None
-    """Folder of the results where it is not results/{name}, to share those of another experiment; tables and figures
-    lie under results/{name} all the same."""
+    """Folder of the results if it is not results/{name}, to share those of another experiment; tables and figures are
+    always stored in results/{name}."""
     base: Base
     """The pretrained encoder."""
     testbed: Family | None = None
-    """The family of artificial languages, for languages and datasets of the testbed."""
+    """The family of synthetic languages, for languages and datasets of the testbed."""
     languages: Annotated[dict[Name, Language], Field(min_length=1)]
     """Languages by code."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
@@ -42,34 +42,34 @@ class Experiment(Strict):
     recipe: Recipe
     """How vectors are trained."""
     selections: dict[Name, Selection] = {}  # noqa: RUF012 (pydantic copies defaults)
-    """Ways to choose a mask, by name."""
+    """Selections of masks, by name."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """Methods by name, in the order of tables and figures."""
     compare: Compare = Compare()
-    """What the report compares."""
+    """Methods that the report compares."""
     sweeps: dict[Name, Sweep] = {}  # noqa: RUF012
-    """Figures of the score against a knob, by name; with any, they take the place of the other figures."""
+    """Figures of the score against a hyper-parameter, by name; if there are any, they replace the other figures."""
     seeds: Seeds = Seeds()
     """Seeds."""
 
     @property
     def compared(self) -> dict[str, str | None]:
-        """The methods that are compared, by their part in it."""
-        usual = {"reference": "lt-sft", "proposed": "deft-x", "control": "task-sft"}
-        named = {part: getattr(self.compare, part) or name for part, name in usual.items()}
-        return {part: name if name in self.methods else None for part, name in named.items()}
+        """Methods that are compared, by their role."""
+        defaults = {"reference": "lt-sft", "proposed": "deft-x", "control": "task-sft"}
+        names = {role: getattr(self.compare, role) or name for role, name in defaults.items()}
+        return {role: name if name in self.methods else None for role, name in names.items()}
 
     def task_recipe(self, task: str) -> TaskRecipe:
-        """How a task is trained."""
+        """Return the recipe of a task's training."""
         return self.tasks[task].recipe or self.recipe.task
 
     def task_adapter(self, task: str) -> TaskAdapterRecipe | None:
-        """How a task's adapters are trained; nothing where no method has adapters."""
+        """Return the recipe of a task's adapters, or None if no method has adapters."""
         shared = self.recipe.adapters.task if self.recipe.adapters else None
         return self.tasks[task].adapter or shared
 
     def task_lora(self, task: str) -> LoraRecipe | None:
-        """How a task's LoRA is trained; nothing where no method has any."""
+        """Return the recipe of a task's LoRA, or None if no method has LoRA."""
         shared = self.recipe.lora.task if self.recipe.lora else None
         return self.tasks[task].lora or shared
 
@@ -79,14 +79,14 @@ class Experiment(Strict):
 
     @property
     def folder(self) -> str:
-        """Where the results lie."""
+        """Folder of the results."""
         return self.root or f"results/{self.name}"
 
     @property
     def report_folder(self) -> str:
-        """Where tables and figures lie: never among those of another experiment."""
+        """Folder of tables and figures, which is never that of another experiment."""
         return f"results/{self.name}"
 
     def has_text(self, language: str) -> bool:
-        """Whether there is text to train a vector of a language on."""
+        """Return whether there is text to train a vector of a language on."""
         return bool(self.languages[language].corpus or self.languages[language].testbed)

@@ -1,4 +1,4 @@
-"""From YAML files to an experiment: reading them, laying one over the other, and telling all that is wrong."""
+"""Loading of an experiment: YAML files are read, overlaid and validated."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from deftx.experiment.config import Experiment
 
 
 def load(path: Path) -> Experiment:
-    """Read and check a configuration file.
+    """Load and validate a configuration file.
 
     Raises:
         ConfigError: the file is missing, not YAML, or does not describe an experiment.
@@ -22,7 +22,7 @@ def load(path: Path) -> Experiment:
 
 
 def merged(paths: Iterable[Path]) -> Experiment:
-    """The experiment that configuration files make up, each laid over those before it, as Snakemake does.
+    """Load an experiment from configuration files, each overlaid on those before it, as Snakemake does.
 
     Raises:
         ConfigError: a file is missing, not YAML, or the whole does not describe an experiment.
@@ -30,21 +30,21 @@ def merged(paths: Iterable[Path]) -> Experiment:
     first, *rest = paths
     content = read(first)
     for path in rest:
-        content = _laid_over(content, read(path))
+        content = _overlay(content, read(path))
     return validate(content, " with ".join(map(str, (first, *rest))))
 
 
-def _laid_over(below: Any, above: Any) -> Any:
+def _overlay(below: Any, above: Any) -> Any:
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
-    return below | {key: _laid_over(below.get(key), value) for key, value in above.items()}
+    return below | {key: _overlay(below.get(key), value) for key, value in above.items()}
 
 
 def read(path: Path) -> Any:
-    """The content of a YAML file, not yet checked.
+    """Load the content of a YAML file, without validation.
 
     Raises:
-        ConfigError: the file is missing, not YAML, or a key stands twice.
+        ConfigError: the file is missing, not YAML, or a key occurs twice.
     """
     try:
         return strict_yaml.parse(path.read_text(encoding="utf-8"), str(path))
@@ -55,20 +55,20 @@ def read(path: Path) -> Any:
 
 
 def validate(content: Any, origin: str = "the configuration") -> Experiment:
-    """Check a configuration that has been read already, as Snakemake does.
+    """Validate the content of a configuration, as Snakemake passes it.
 
-    What an overlay has set to null is taken out. Keys come first: whether parts fit together shows once each of them
-    is right.
+    Entries that an overlay has set to null are removed. Keys are validated first; whether blocks fit together is
+    checked only if all keys are valid.
 
     Raises:
-        ConfigError: with every problem and where it stands, one a line.
+        ConfigError: with every problem and its place, one per line.
     """
-    problems = list(_booleans(content))
+    problems = list(_find_booleans(content))
     if not problems:
         try:
             experiment = Experiment.model_validate(_without_nulls(content))
         except ValidationError as error:
-            problems = [_readable(e) for e in error.errors()]
+            problems = [_format_error(e) for e in error.errors()]
         else:
             problems = list(validate_module.problems(experiment))
             if not problems:
@@ -76,46 +76,46 @@ def validate(content: Any, origin: str = "the configuration") -> Experiment:
     raise ConfigError("\n".join([f"{origin} cannot be used:", *(f"  {p}" for p in problems)]))
 
 
-NAMED = ("languages", "datasets", "views", "tasks", "selections", "methods", "sweeps")
+NAMED_BLOCKS = ("languages", "datasets", "views", "tasks", "selections", "methods", "sweeps")
 """Blocks whose keys are names given by the experiment."""
 
 
 def _without_nulls(content: Any) -> Any:
-    """The content without entries of named blocks that are null: an overlay adds to what it lies over, or takes out."""
+    """Return the content without null entries of named blocks, by which an overlay removes entries below it."""
     if not isinstance(content, Mapping):
         return content
-    blocks = {name: content[name] for name in NAMED if isinstance(content.get(name), Mapping)}
-    kept = {}
+    blocks = {name: content[name] for name in NAMED_BLOCKS if isinstance(content.get(name), Mapping)}
+    without_nulls = {}
     for name, block in blocks.items():
-        kept[name] = {key: value for key, value in block.items() if value is not None}
-    return {**content, **kept}
+        without_nulls[name] = {key: value for key, value in block.items() if value is not None}
+    return {**content, **without_nulls}
 
 
-def _readable(error: Any) -> str:
+def _format_error(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
-    what = error["msg"].removeprefix("Value error, ")
+    problem = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key; config/README.md lists the keys"
-    return f"{where}: {what}" if where else what
+    return f"{where}: {problem}" if where else problem
 
 
-def _booleans(content: Any, where: str = "") -> Iterator[str]:
-    """Language codes that YAML has read as a truth value (`no` is Norwegian, and False)."""
+def _find_booleans(content: Any, where: str = "") -> Iterator[str]:
+    """Yield language codes that YAML has read as a truth value (`no` is Norwegian, and False)."""
     if isinstance(content, Mapping):
         for key, value in content.items():
             if isinstance(key, bool):
-                yield _boolean(where, key)
-            yield from _booleans(value, f"{where}.{key}".lstrip("."))
+                yield _describe_boolean(where, key)
+            yield from _find_booleans(value, f"{where}.{key}".lstrip("."))
     elif isinstance(content, list):
         for value in content:
             if isinstance(value, bool):
-                yield _boolean(where, value)
-            yield from _booleans(value, where)
+                yield _describe_boolean(where, value)
+            yield from _find_booleans(value, where)
     elif isinstance(content, bool) and where.rsplit(".", 1)[-1] in {"source"}:
-        yield _boolean(where, content)
+        yield _describe_boolean(where, content)
 
 
-def _boolean(where: str, value: bool) -> str:
+def _describe_boolean(where: str, value: bool) -> str:
     code = "no" if value is False else "yes"
     return (
         f"{where}: YAML read a language code as the truth value {value} "

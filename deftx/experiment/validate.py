@@ -1,7 +1,7 @@
-"""Whether the parts of an experiment fit together: names that lead nowhere, and blocks that need another.
+"""Validation of an experiment: unknown names, and blocks that need others.
 
-Each key by itself has been checked by `deftx.config`. Every function yields one message per problem, which begins
-with the place of the key.
+`deftx.config` has already validated each key. Every function yields one message per problem, which begins with the
+place of the key.
 """
 
 from collections import Counter
@@ -23,45 +23,46 @@ from deftx.modules.registry import MODULE_TYPES
 from deftx.tasks.registry import TASK_KINDS, forwards_of
 from deftx.views.settings import settings_of
 
-TAKEN = ("costs", "published")
-"""Tables of the report beside those of the tasks."""
+RESERVED = ("costs", "published")
+"""Names of other tables of the report than those of the tasks."""
 
 
 def problems(experiment: Experiment) -> Iterator[str]:
-    """Everything that does not fit together, in a fixed order."""
+    """Yield all problems of an experiment, in a fixed order."""
     for name, method in experiment.methods.items():
         yield from (f"methods.{name}: {problem}" for problem in resolved.problems(method, experiment))
-    yield from _ambiguous_starts(experiment)
-    yield from _of_sweeps(experiment)
-    yield from _of_compare(experiment)
-    yield from _of_selections(experiment)
+    yield from _find_ambiguous_starts(experiment)
+    yield from _find_sweep_problems(experiment)
+    yield from _find_comparison_problems(experiment)
+    yield from _find_selection_problems(experiment)
     for name, dataset in experiment.datasets.items():
-        yield from _of_dataset(f"datasets.{name}", dataset, experiment)
+        yield from _find_dataset_problems(f"datasets.{name}", dataset, experiment)
     for name, view in experiment.views.items():
-        yield from _of_view(f"views.{name}", name, view, experiment)
+        yield from _find_view_problems(f"views.{name}", name, view, experiment)
     for code, language in experiment.languages.items():
         if language.testbed and experiment.testbed is None:
-            yield f"languages.{code}: an artificial language needs the block `testbed`"
-    yield from _of_base(experiment)
+            yield f"languages.{code}: a synthetic language needs the block `testbed`"
+    yield from _find_base_problems(experiment)
     for name, task in experiment.tasks.items():
-        if name in TAKEN:
+        if name in RESERVED:
             yield f"tasks.{name}: a table of the report has this name; choose another"
-        yield from _of_task(f"tasks.{name}", task, experiment)
-    yield from _shared_datasets(experiment)
+        yield from _find_task_problems(f"tasks.{name}", task, experiment)
+    yield from _find_shared_datasets(experiment)
 
 
-def _ambiguous_starts(experiment: Experiment) -> Iterator[str]:
-    """Names of starts of task trainings that two of them would have."""
+def _find_ambiguous_starts(experiment: Experiment) -> Iterator[str]:
+    """Yield names that two initializations of task trainings would share."""
     starts: dict[str, str] = {}
     for code in experiment.languages:
-        for start, module in _named_starts(code, experiment):
+        for start, module in _name_starts(code, experiment):
             if start in starts:
-                yield f"{module} and {starts[start]} would both be called {start} where a task starts from them; rename"
+                problem = f"would both be called {start} as a task's initialization; rename one"
+                yield f"{module} and {starts[start]} {problem}"
             starts[start] = module
 
 
-def _named_starts(code: str, experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """Names of starts on modules of a language, and what each module is."""
+def _name_starts(code: str, experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Yield the names of initializations with modules of a language, and the description of each module."""
     for entry in sorted(MODULE_TYPES.values(), key=lambda entry: entry.masked):
         if entry.masked and entry.start:
             for name in experiment.selections:
@@ -70,26 +71,26 @@ def _named_starts(code: str, experiment: Experiment) -> Iterator[tuple[str, str]
             yield entry.start.format(lang=code), f"languages.{code}: {entry.title} of {code}"
 
 
-def _of_compare(experiment: Experiment) -> Iterator[str]:
-    """Methods that the report compares."""
+def _find_comparison_problems(experiment: Experiment) -> Iterator[str]:
+    """Yield unknown methods that the report should compare."""
     for part, name in experiment.compare:
         if name is not None and name not in experiment.methods:
             yield f"compare.{part}: there is no method {name!r} (known: {_known(experiment.methods)})"
     chosen = experiment.compared
     if chosen["reference"] is not None and chosen["reference"] == chosen["proposed"]:
-        yield f"compare: reference and proposed are both {chosen['reference']}; name two methods"
+        yield f"compare: reference and proposed are both {chosen['reference']}; choose two methods"
 
 
-def _of_sweeps(experiment: Experiment) -> Iterator[str]:
-    """Methods that sweeps name."""
+def _find_sweep_problems(experiment: Experiment) -> Iterator[str]:
+    """Yield unknown methods in sweeps."""
     for name, sweep in experiment.sweeps.items():
         for method in dict.fromkeys((*sweep.beside, *(m for methods in sweep.series.values() for m in methods))):
             if method not in experiment.methods:
-                yield f"sweeps.{name}: there is no method {method!r}"
+                yield f"sweeps.{name}: there is no method {method!r} (known: {_known(experiment.methods)})"
 
 
-def _of_selections(experiment: Experiment) -> Iterator[str]:
-    """Importance scores that are not known, and phases of recipes that selections need."""
+def _find_selection_problems(experiment: Experiment) -> Iterator[str]:
+    """Yield unknown importance scores, and missing phases that selections need."""
     recipes: dict[str, LanguageRecipe | TaskRecipe] = {
         "recipe.language": experiment.recipe.language,
         "recipe.task": experiment.recipe.task,
@@ -98,18 +99,18 @@ def _of_selections(experiment: Experiment) -> Iterator[str]:
     for name, selection in experiment.selections.items():
         score = MASK_SCORES.get(selection.select)
         if score is None:
-            yield f"selections.{name}: `select` is {selection.select!r}; it may be {_known(MASK_SCORES)}"
+            yield f"selections.{name}: there is no importance score {selection.select!r} (known: {_known(MASK_SCORES)})"
             continue
         if score.drawn and selection.rank != "none":
-            yield f"selections.{name}: elements that are drawn have no rank; leave `rank` out"
+            yield f"selections.{name}: drawn elements have no rank; leave out `rank`"
         phase = MODULE_TYPES[score.ranks].phase
         for where, recipe in recipes.items():
             if getattr(recipe, phase) is None:
                 yield f"selections.{name}: selecting by {score.name} needs {where}.{phase}"
 
 
-def _of_dataset(where: str, dataset: Dataset, experiment: Experiment) -> Iterator[str]:
-    """Pinned files, other datasets, splits and artificial languages that a dataset needs."""
+def _find_dataset_problems(where: str, dataset: Dataset, experiment: Experiment) -> Iterator[str]:
+    """Yield missing pinned files, datasets, splits and synthetic languages that a dataset needs."""
     for code in dataset.languages:
         try:
             files_of(dataset, code)
@@ -120,21 +121,21 @@ def _of_dataset(where: str, dataset: Dataset, experiment: Experiment) -> Iterato
             yield f"{where}: drop_held_out needs a split valid in {code}"
     copies = dataset.drop_near_copies
     if copies and copies.dataset not in experiment.datasets:
-        yield f"{where}: there is no dataset {copies.dataset!r}"
+        yield f"{where}: there is no dataset {copies.dataset!r} (known: {_known(experiment.datasets)})"
     elif copies:
-        held = frozenset(experiment.datasets[copies.dataset].languages)
+        languages = frozenset(experiment.datasets[copies.dataset].languages)
         for code in copies.languages:
-            if code not in held:
-                yield f"{where}: dataset {copies.dataset} does not hold {code}"
+            if code not in languages:
+                yield f"{where}: dataset {copies.dataset} does not contain {code}"
     if dataset.layout == "testbed" and experiment.testbed is None:
         yield f"{where}: the layout testbed needs the block `testbed`"
     for code in dataset.languages if dataset.layout == "testbed" else ():
         if code not in experiment.languages or experiment.languages[code].testbed is None:
-            yield f"{where}: {code} is not among the artificial languages (`languages.{code}.testbed`)"
+            yield f"{where}: {code} is not a synthetic language (`languages.{code}.testbed` is missing)"
 
 
-def _of_view(where: str, name: str, view: View, experiment: Experiment) -> Iterator[str]:
-    """Datasets and transforms that a view needs, and names that are taken."""
+def _find_view_problems(where: str, name: str, view: View, experiment: Experiment) -> Iterator[str]:
+    """Yield missing datasets, unknown transforms and wrong settings of a view."""
     if view.dataset not in experiment.datasets:
         yield f"{where}: there is no dataset {view.dataset!r} (known: {_known(experiment.datasets)})"
     if name in experiment.datasets:
@@ -146,42 +147,42 @@ def _of_view(where: str, name: str, view: View, experiment: Experiment) -> Itera
             yield f"{where}: {error}"
 
 
-def _of_base(experiment: Experiment) -> Iterator[str]:
-    """What pretraining needs."""
+def _find_base_problems(experiment: Experiment) -> Iterator[str]:
+    """Yield missing languages and blocks that pretraining needs."""
     pretrain = experiment.base.pretrain
     for code in pretrain.languages if pretrain else ():
         if code not in experiment.languages:
             yield f"base.pretrain.languages: {code} is not among the languages"
     if pretrain and experiment.testbed is None:
-        yield "base.pretrain: the pieces of the vocabulary come from the block `testbed`, which is missing"
+        yield "base.pretrain: the tokens of the vocabulary come from the block `testbed`, which is missing"
 
 
-def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
-    """Datasets, languages, text and published scores that a task needs."""
+def _find_task_problems(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
+    """Yield missing datasets, languages, text and published scores that a task needs."""
     for name in dict.fromkeys((task.train, task.test)):
         if experiment.dataset_of(name) not in experiment.datasets:
             yield f"{where}: there is no dataset {name!r} (known: {_known([*experiment.datasets, *experiment.views])})"
     train, test = experiment.dataset_of(task.train), experiment.dataset_of(task.test)
     for name, role, codes in ((train, "source", (task.source,)), (test, "target", task.targets)):
-        held = frozenset(experiment.datasets[name].languages if name in experiment.datasets else codes)
+        languages = frozenset(experiment.datasets[name].languages if name in experiment.datasets else codes)
         for code in codes:
-            if code not in held:
-                yield f"{where}: dataset {name} does not hold the {role} language {code}"
-    yield from _of_kind(where, task)
-    yield from _lacking_splits(where, task, train, test, experiment.datasets)
+            if code not in languages:
+                yield f"{where}: dataset {name} does not contain the {role} language {code}"
+    yield from _find_kind_problems(where, task)
+    yield from _find_missing_splits(where, task, train, test, experiment.datasets)
     for key, names in (("labels", task.labels), ("targets", task.targets)):
         for name, count in Counter(names).items():
             if count > 1:
-                yield f"{where}.{key}: {name} stands there more than once"
+                yield f"{where}.{key} contains duplicates of {name}"
     if task.source in task.targets:
         yield (
-            f"{where}.targets: {task.source} is the source language, which is scored besides and no target; take it out"
+            f"{where}.targets: {task.source} is the source language, which is also scored and not a target; remove it"
         )
     for code in dict.fromkeys((task.source, *task.targets)):
         if code not in experiment.languages:
             yield f"{where}: {code} is not among the languages (known: {_known(experiment.languages)})"
     if task.published:
-        yield from _unpublished(f"{where}.published", task.published, task, experiment.methods)
+        yield from _find_incomparable(f"{where}.published", task.published, task, experiment.methods)
     if task.source in experiment.languages and not experiment.has_text(task.source):
         for name, method in experiment.methods.items():
             if resolved.adapts_source(method):
@@ -192,8 +193,8 @@ def _of_task(where: str, task: Task, experiment: Experiment) -> Iterator[str]:
                 )
 
 
-def _of_kind(where: str, task: Task) -> Iterator[str]:
-    """Kinds of tasks and ways forward that are not known, and what does not suit a kind."""
+def _find_kind_problems(where: str, task: Task) -> Iterator[str]:
+    """Yield unknown kinds of tasks, and ways forward and metrics that do not suit a kind."""
     kind = TASK_KINDS.get(task.kind)
     if kind is None:
         yield f"{where}.kind: there is no kind of task {task.kind!r}; kinds are {_known(TASK_KINDS)}"
@@ -204,58 +205,60 @@ def _of_kind(where: str, task: Task) -> Iterator[str]:
             f"{_known(forwards_of(kind))}"
         )
     if task.metric not in kind.metrics:
-        yield f"{where}.metric: a task of kind {task.kind} is judged by {_known(kind.metrics)}, not by {task.metric}"
+        yield f"{where}.metric: metrics of a task of kind {task.kind} are {_known(kind.metrics)}, not {task.metric}"
 
 
-def _lacking_splits(where: str, task: Task, train: str, test: str, datasets: Mapping[str, Dataset]) -> Iterator[str]:
-    """Splits that a task is learned from or scored on, and that a dataset's files lack."""
+def _find_missing_splits(
+    where: str, task: Task, train: str, test: str, datasets: Mapping[str, Dataset]
+) -> Iterator[str]:
+    """Yield missing splits of datasets that a task is learned from or scored on."""
     needs = [(train, task.source, split) for split in ("train", "valid")]
     needs += [(test, code, task.split) for code in dict.fromkeys((task.source, *task.targets))]
-    held = {name: frozenset(datasets[name].languages) for name in (train, test) if name in datasets}
+    languages = {name: frozenset(datasets[name].languages) for name in (train, test) if name in datasets}
     for name, code, split in needs:
-        if code not in held.get(name, ()):
+        if code not in languages.get(name, ()):
             continue
         try:
             files = files_of(datasets[name], code)
-        except DatasetError:  # told with the dataset
+        except DatasetError:  # reported with the dataset
             continue
         if files and split not in files:
             yield f"{where}: dataset {name} has no split {split} in {code} (it has {_known(files)})"
 
 
-def _shared_datasets(experiment: Experiment) -> Iterator[str]:
-    """Datasets of two tasks whose labels differ."""
+def _find_shared_datasets(experiment: Experiment) -> Iterator[str]:
+    """Yield datasets that two tasks with different labels share."""
     for (name, task), (other_name, other) in combinations(experiment.tasks.items(), 2):
         used, used_too = ({experiment.dataset_of(rows) for rows in (t.train, t.test)} for t in (task, other))
         shared = used & used_too
         if shared and set(other.labels) != set(task.labels):
             yield (
                 f"tasks.{name}: the task {other_name} has other labels, but both use the dataset {min(shared)}; give "
-                "one of them a dataset of its own, with the same files"
+                "one of them a separate dataset, with the same files"
             )
 
 
-def _unpublished(where: str, beside: Published, task: Task, methods: Mapping[str, Method]) -> Iterator[str]:
-    """What cannot be set beside our scores."""
+def _find_incomparable(where: str, settings: Published, task: Task, methods: Mapping[str, Method]) -> Iterator[str]:
+    """Yield published scores that cannot be compared with ours."""
     sets = published.load()
-    if beside.scores not in sets:
-        yield f"{where}: there is no set of published scores {beside.scores!r} (known: {_known(sets)})"
+    if settings.scores not in sets:
+        yield f"{where}: there is no set of published scores {settings.scores!r} (known: {_known(sets)})"
         return
-    known = sets[beside.scores]
+    known = sets[settings.scores]
     if known.metric != task.metric:
         yield (
-            f"{where}: {beside.scores} holds {known.metric}, the task is scored by {task.metric}; "
-            "set the task's `metric`, or take `published` out"
+            f"{where}: {settings.scores} contains {known.metric}, but the task is scored by {task.metric}; "
+            "set the task's `metric`, or remove `published`"
         )
-    unknown = [system for system in beside.methods if system not in known.systems]
-    if not unknown and not published.comparable(beside.scores, beside.methods, task.targets):
+    unknown = [system for system in settings.methods if system not in known.systems]
+    if not unknown and not published.comparable(settings.scores, settings.methods, task.targets):
         yield (
-            f"{where}: nothing in {beside.scores} is about these targets (its languages: {_known(known.languages)}; "
-            "an average needs all of them); take `published` out"
+            f"{where}: nothing in {settings.scores} is about these targets (its languages: {_known(known.languages)}; "
+            "an average needs all of them); remove `published`"
         )
-    for system, method in beside.methods.items():
+    for system, method in settings.methods.items():
         if system not in known.systems:
-            yield f"{where}: {beside.scores} holds no system {system!r} (known: {_known(known.systems)})"
+            yield f"{where}: {settings.scores} contains no system {system!r} (known: {_known(known.systems)})"
         if method not in methods:
             yield f"{where}: there is no method {method!r} (known: {_known(methods)})"
 

@@ -1,1 +1,1 @@
-"""Which parameters sparse fine-tuning may move: denoised, ranked, drawn or pruned."""
+"""Masks of sparse fine-tuning: denoising, selection by magnitude, random control, pruning."""

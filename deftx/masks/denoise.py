@@ -1,14 +1,13 @@
-"""Denoising a delta: the low-rank part of each weight matrix, and the strongest of the rest.
+"""Denoising of a delta: the low-rank part of each weight matrix, and the largest elements of the residual.
 
-For a weight matrix delta = U diag(s) V^T, the top-r singular triplets form L, the signal; of the rest
-H = delta - L only the entries of largest magnitude survive, a share `keep` of each matrix
-(Simon & Jyothi 2025, section 3.2). Where an entry of H survives the denoised entry is the delta itself,
-elsewhere it is L: the same numbers as L + prune(H), but exact, so that full rank or `keep` 1 returns
-the delta bit for bit. Vectors (biases) pass unchanged.
+For a weight matrix delta = U diag(s) V^T, the top-r singular triplets form L, the signal. Of the residual H = delta - L
+only the elements of largest magnitude survive, a share `keep` of each matrix (Simon & Jyothi 2025, section 3.2). Where
+an element of H survives, the denoised element is that of the delta, elsewhere that of L. The numbers are those of
+L + prune(H), but exact: full rank or `keep` 1 returns the delta bit for bit. Vectors (biases) stay unchanged.
 
-L is the projection of the delta onto its leading singular vectors on the short side, and those are the
-eigenvectors of a small Gram matrix: no singular vector of the long side is ever computed. The Gram matrix is summed
-in float64, which resolves singular values as far as float32 entries do, down to 6e-8 of the largest.
+L is the projection of the delta onto its leading singular vectors on the short side, which are the eigenvectors of a
+small Gram matrix; no singular vector of the long side is computed. The Gram matrix is summed in float64, which resolves
+singular values as far as float32 elements do, down to 6e-8 of the largest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,14 +22,14 @@ from deftx.core.errors import DeltaError
 from deftx.masks import top_k
 
 BLOCK = 4096  # rows whose float64 copies enter the Gram matrix together
-TOLERANCE = 1e-4  # error of L that is accepted, relative to its norm
+TOLERANCE = 1e-4  # accepted error of L, relative to its norm
 RESOLUTION = 2.0**-48  # squared singular values below this share of the largest are 0: float32 does not resolve them
-ROUNDING = 8 * 2.0**-53  # error of an entry of the Gram matrix between unit vectors, relative to the largest eigenvalue
+ROUNDING = 8 * 2.0**-53  # error of a Gram element between unit vectors, relative to the largest eigenvalue
 
 
 @dataclass(frozen=True)
 class Denoised:
-    """A denoised tensor, with the spectrum it was cut from (empty for what passes unchanged)."""
+    """Denoised tensor with its spectrum, which is empty for unchanged tensors."""
 
     values: Tensor
     singular_values: Tensor
@@ -40,16 +39,16 @@ class Denoised:
 def denoise(
     delta: Tensor, rank: Rank, keep: float, name: str = "delta", shape: Sequence[int] | None = None
 ) -> Denoised:
-    """Denoise one parameter's delta.
+    """Return the denoised delta of one parameter.
 
     Args:
-        delta: any shape and floating dtype, on any device; only matrices are cut, all else passes unchanged.
-        rank: the rank rule; `none` passes the delta unchanged (LT-SFT).
-        keep: share of the entries of H that survive, 0 to 1, rounded up to whole entries.
+        delta: any shape and floating dtype, on any device; only matrices are denoised.
+        rank: the rank rule; `none` returns the delta unchanged (LT-SFT).
+        keep: share of the elements of H that survive, 0 to 1, rounded up to whole elements.
         name: the parameter's name, for messages.
-        shape: shape of the whole matrix, where `delta` lacks its rows of zeros.
+        shape: shape of the full matrix, if `delta` lacks its rows of zeros.
     Raises:
-        DeltaError: the delta holds NaN or infinity.
+        DeltaError: the delta contains NaN or infinity.
     """
     check_finite(delta, name)
     if rank == "none" or delta.ndim != 2:
@@ -59,31 +58,31 @@ def denoise(
     energy, directions = spectrum(matrix)
     singular = torch.zeros(min(whole), dtype=torch.float64)
     singular[: len(energy)] = energy.sqrt().cpu()
-    r = chosen_rank(singular, whole, rank)
+    r = choose_rank(singular, whole, rank)
     if r >= len(energy) or keep >= 1:
         return Denoised(delta, singular, r)
-    low = low_rank(matrix, directions, singular, r)
+    low = project_low_rank(matrix, directions, singular, r)
     _restore(low, matrix, min(ceil(keep * whole[0] * whole[1]), low.numel()))
     return Denoised(low.to(delta.dtype), singular, r)
 
 
 def check_finite(delta: Tensor, name: str) -> None:
-    """Refuse a delta of NaN or infinity; no copy of it is made.
+    """Check, without a copy, that a delta contains neither NaN nor infinity.
 
     Raises:
-        DeltaError: named, with the way out.
+        DeltaError: it does; with its name and the fix.
     """
     if delta.numel() and not all(bool(extreme.isfinite()) for extreme in delta.aminmax()):
         raise DeltaError(
-            f"{name}: the delta holds NaN or infinity; the training that left it diverged. "
-            "Lower its learning rate, delete the delta and run again"
+            f"{name}: the delta contains NaN or infinity, because its training diverged. "
+            "Lower the learning rate, delete the delta and rerun"
         )
 
 
 def spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared singular values of a float32 matrix, falling, and its singular vectors on the short side, as columns.
+    """Return the squared singular values of a float32 matrix, descending, and its singular vectors on the short side.
 
-    Both float64, on the matrix's device, from the eigenvalues of the Gram matrix of the short side.
+    Vectors are columns. Both are float64, on the matrix's device, from the Gram matrix of the short side.
     """
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     gram = torch.zeros(tall.shape[1], tall.shape[1], dtype=torch.float64, device=matrix.device)
@@ -95,11 +94,11 @@ def spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return energy.flip(0), directions.flip(1)
 
 
-def low_rank(matrix: Tensor, directions: Tensor, singular: Tensor, r: int) -> Tensor:
-    """L, the part of a float32 matrix (m x n) in its first r singular directions (short side x short side, float64).
+def project_low_rank(matrix: Tensor, directions: Tensor, singular: Tensor, r: int) -> Tensor:
+    """Return L, the part of a float32 matrix (m x n) in its first r singular directions (short side squared, float64).
 
-    Where the stated error of the directions would change L by more than 1e-4 of its norm (singular values r and r + 1
-    nearly equal), they come from a singular value decomposition in float64 instead.
+    If the error of the directions could change L by more than 1e-4 of its norm (singular values r and r + 1 nearly
+    equal), they are computed by a singular value decomposition in float64.
     """
     if projection_error(singular, r) > TOLERANCE:
         left, _, right = torch.linalg.svd(matrix.double(), full_matrices=False)
@@ -114,7 +113,7 @@ def low_rank(matrix: Tensor, directions: Tensor, singular: Tensor, r: int) -> Te
 
 
 def projection_error(singular: Tensor, r: int) -> float:
-    """Bound on the error of L, relative to its norm, that comes from rounding in the Gram matrix.
+    """Return a bound on the error of L by rounding in the Gram matrix, relative to its norm.
 
     An error E of the Gram matrix turns direction i towards direction j by E_ij / (s_i^2 - s_j^2); a turn between
     i <= r < j moves L by the turn times sqrt(s_i^2 + s_j^2), and no turn by more than a right angle (first-order
@@ -128,8 +127,8 @@ def projection_error(singular: Tensor, r: int) -> float:
     return float((turn.square() * (inside + outside)).sum().sqrt() / inside.sum().sqrt())
 
 
-def chosen_rank(singular: Tensor, shape: Sequence[int], rank: Rank) -> int:
-    """The number of singular triplets kept, by the rank rule.
+def choose_rank(singular: Tensor, shape: Sequence[int], rank: Rank) -> int:
+    """Return the number of singular triplets in L, by the rank rule.
 
     `variance: x` is the smallest r whose squared singular values sum to at least x of all of them;
     `uniform: r` is r, or everything in a smaller matrix; `gavish-donoho` counts the singular values
@@ -149,7 +148,7 @@ def chosen_rank(singular: Tensor, shape: Sequence[int], rank: Rank) -> int:
 
 
 def hard_threshold(beta: float) -> float:
-    """omega(beta): the optimal hard threshold over the median singular value.
+    """Return omega(beta), the optimal hard threshold over the median singular value.
 
     For a matrix of aspect ratio 0 < beta <= 1 in white noise of unknown level
     (Gavish & Donoho 2014, equations 11 and 7, with the Marchenko-Pastur median by quadrature).
@@ -168,13 +167,13 @@ def hard_threshold(beta: float) -> float:
 
 
 def _restore(low: Tensor, matrix: Tensor, count: int) -> None:
-    """Put the matrix's own entries into L, in place, where the rest H = matrix - L is largest in magnitude."""
+    """Replace elements of L, in place, by those of the matrix where H = matrix - L is largest in magnitude."""
     if not count:
         return
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
         return zip(matrix.view(-1).split(top_k.CHUNK), low.view(-1).split(top_k.CHUNK), strict=True)
 
-    cut = top_k.cut(lambda: (own - signal for own, signal in pairs()), count)
+    cut = top_k.find_cut(lambda: (own - signal for own, signal in pairs()), count)
     for own, signal in pairs():
-        torch.where(cut.picked(own - signal), own, signal, out=signal)
+        torch.where(cut.pick(own - signal), own, signal, out=signal)

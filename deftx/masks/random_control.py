@@ -1,8 +1,8 @@
-"""Random masks: as many entries as a selection would choose, drawn at random; a control for what is chosen.
+"""Random masks: as many elements as a selection would choose, drawn at random, as a control.
 
-Each maskable entry gets a random number, and the mask is the k largest of them: every set of k entries is as likely as
-any other. The numbers depend on what the delta was trained on, where it started and its seed, so that the masks of two
-languages, or of a language and a task, are independent.
+Each maskable element gets a random number, and the mask is the k largest of them: all sets of k elements are equally
+likely. The numbers depend on the delta's training data, initialization and seed, so that the masks of two languages, or
+of a language and a task, are independent.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ from torch import Tensor
 
 from deftx.config.masks import Denoising
 from deftx.core.integrity import write_json
-from deftx.masks.select import largest
+from deftx.masks.select import select_top_k
 from deftx.modules import vectors
 
 
 class Noise(Mapping[str, Tensor]):
-    """Random float32 numbers in [0, 1) for each parameter, drawn anew from the same seed whenever they are asked for.
+    """Random float32 numbers in [0, 1) for each parameter, drawn from the same seed on every access.
 
-    Of 2^24 different numbers some tie; where the k-th largest does, `largest` takes the first ones. That can favour
-    earlier entries among the few that tie there, and no others.
+    Of 2^24 different numbers some tie. Where the k-th largest does, `select_top_k` takes the first ones, which can
+    favour earlier elements among the few that tie there.
     """
 
     def __init__(self, shapes: Mapping[str, list[int]], seed: str) -> None:
@@ -43,31 +43,33 @@ class Noise(Mapping[str, Tensor]):
 
 
 def build(delta: Path, selection: Denoising, k: int | float, out: Path, report: Path) -> dict[str, Tensor]:
-    """Draw a mask of the entries a delta could have moved; writes the mask, and how many were drawn per parameter.
+    """Draw a mask of the maskable elements of a delta, and write it and the number of drawn elements per parameter.
 
-    k is a number of entries (int), or a share of all entries (float, rounded to the nearest entry). The numbers of one
-    parameter are held at a time. Nothing is ranked, so that nothing of `selection` counts.
+    k is a number of elements (int), or a share of all (float, rounded to the nearest element). The random numbers of
+    one parameter are in memory at a time. `selection` has no effect, as nothing is ranked.
 
     Raises:
-        VectorError: the file is no delta, or is damaged.
-        DeltaError: k does not fit.
+        VectorError: the file is not a delta, or is corrupted.
+        DeltaError: k exceeds the number of elements.
     """
     with vectors.open_delta(delta) as file:
         metadata = file.metadata
         shapes = {name: metadata.shapes[name] for name in file.names}
     budget = k if isinstance(k, int) else round(k * sum(map(prod, shapes.values())))
-    drawn = largest(Noise(shapes, _seed(metadata)), budget)
-    noted = metadata.model_copy(update={"kind": "mask", "selection": {"select": "random", "k": budget}})
-    vectors.save(vectors.Vector(noted, positions={name: indices.numpy() for name, indices in drawn.items()}), out)
-    write_json(report, {name: _reported(drawn[name], shape) for name, shape in shapes.items()})
+    drawn = select_top_k(Noise(shapes, _seed(metadata)), budget)
+    mask_metadata = metadata.model_copy(update={"kind": "mask", "selection": {"select": "random", "k": budget}})
+    vectors.save(
+        vectors.Vector(mask_metadata, positions={name: indices.numpy() for name, indices in drawn.items()}), out
+    )
+    write_json(report, {name: _report(drawn[name], shape) for name, shape in shapes.items()})
     return drawn
 
 
 def _seed(metadata: vectors.Metadata) -> str:
-    """What tells one training's delta from another's."""
+    """Return a text that identifies the training of a delta."""
     return json.dumps([metadata.seed, metadata.objective, metadata.start, sorted(metadata.data.items())])
 
 
-def _reported(indices: Tensor, shape: list[int]) -> dict[str, object]:
-    """As a mask's report has it, of a parameter that was not denoised."""
+def _report(indices: Tensor, shape: list[int]) -> dict[str, object]:
+    """Return the entry of a mask's report for a parameter that was not denoised."""
     return {"shape": shape, "entries": prod(shape), "chosen": len(indices), "rank": None, "singular_values": []}

@@ -1,11 +1,11 @@
-"""Importance scores: what a selection ranks, what each is taken from, and the code that chooses."""
+"""Registry of importance scores: what a selection ranks, and the code that selects."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class MaskScore:
-    """What elements are chosen by."""
+    """Importance score by which elements are selected."""
 
     name: str
     """In the configuration (`selections.*.select`)."""
@@ -13,11 +13,11 @@ class MaskScore:
     ranks: str
     """Type of module whose values are ranked, or whose elements may be drawn."""
     code: str
-    """Module of the package that chooses."""
+    """Module of the package that selects."""
     rule: str
     """First part of the names of the rules that run it."""
     drawn: bool = False
-    """Whether elements are drawn and not ranked, so that there is nothing to denoise."""
+    """Whether elements are drawn and not ranked, so that nothing is denoised."""
 
 
 _ENTRIES = (

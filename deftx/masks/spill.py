@@ -1,4 +1,4 @@
-"""Tensors put aside in a file, read back one at a time."""
+"""Temporary storage of tensors in a file, from which they are loaded one at a time."""
 
 import os
 from collections.abc import Iterator, MutableMapping
@@ -15,17 +15,17 @@ from deftx.core.files import writing
 
 
 class Scratch(MutableMapping[str, Tensor]):
-    """Float32 tensors by name in a nameless temporary file (4 bytes per entry) that is gone when it is closed.
+    """Float32 tensors by name in a nameless temporary file (4 bytes per element), which is removed on closing.
 
-    Plain reads and writes: a mapped file would count as this process' memory.
+    It uses plain reads and writes: a mapped file would count as memory of this process.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._place = folder / ".scratch"
-        with writing(self._place):
+        self._path = folder / ".scratch"
+        with writing(self._path):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = TemporaryFile(dir=folder, prefix=".scratch-")  # noqa: SIM115
-        self._places: dict[str, tuple[int, torch.Size]] = {}
+        self._offsets: dict[str, tuple[int, torch.Size]] = {}
 
     def __enter__(self) -> "Scratch":
         return self
@@ -33,27 +33,27 @@ class Scratch(MutableMapping[str, Tensor]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # of a full disk, which has been told
+        with suppress(OSError):  # of a full disk, which was already reported
             self._file.close()
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
-        self._places[name] = self._file.seek(0, os.SEEK_END), tensor.shape
-        with writing(self._place):
+        self._offsets[name] = self._file.seek(0, os.SEEK_END), tensor.shape
+        with writing(self._path):
             self._file.write(tensor.detach().float().contiguous().numpy().data)
             self._file.flush()
 
     def __getitem__(self, name: str) -> Tensor:
-        place, shape = self._places[name]
-        self._file.seek(place)
+        offset, shape = self._offsets[name]
+        self._file.seek(offset)
         content = np.empty(shape, dtype=np.float32)
         self._file.readinto(content.reshape(-1).view(np.uint8).data)
         return torch.from_numpy(content)
 
     def __delitem__(self, name: str) -> None:
-        del self._places[name]
+        del self._offsets[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._offsets)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._offsets)

@@ -1,8 +1,8 @@
-"""The k-th largest magnitude of any number of entries, exactly, in a few passes and a megabyte.
+"""The exact k-th largest magnitude of any number of elements, in a few passes and a megabyte.
 
-Magnitudes of float32 have the order of their bit patterns without the sign. One pass counts the entries by the
-upper half of that pattern, a second one those of the one bin that holds the k-th largest by the lower half; so no
-entry is copied, sorted or held, however many there are. A third pass may then pick.
+Magnitudes of float32 have the order of their bit patterns without the sign. The first pass counts the elements by the
+upper half of that pattern. The second pass counts those in the bin of the k-th largest by the lower half. No element is
+copied, sorted or stored, however many there are. A third pass may then select.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,23 +15,23 @@ from deftx.core.errors import DeltaError
 
 LOW_BITS = 15  # of the 31 bits of a magnitude; the upper 16 name its bin
 NOT_FINITE = 0x7F80_0000  # infinity's pattern; NaN lies above
-CHUNK = 1 << 20  # entries looked at together: with all copies they stay in the cache
+CHUNK = 1 << 20  # elements processed together: with all copies they fit into the cache
 
 Passes = Callable[[], Iterable[Tensor]]
-"""Gives the same float32 tensors, in the same order, as often as it is called."""
+"""Callable that returns the same float32 tensors, in the same order, on every call."""
 
 
 @dataclass
 class Cut:
-    """Where the k largest magnitudes end: at this bit pattern, of which so many entries more are in."""
+    """Lower end of the k largest magnitudes: a bit pattern, and how many elements that have it are selected."""
 
     bits: int
     ties: int
 
-    def picked(self, chunk: Tensor) -> Tensor:
-        """Which entries of a flat chunk are among the k largest (bool); call it once per chunk, in order.
+    def pick(self, chunk: Tensor) -> Tensor:
+        """Return which elements of a flat chunk are among the k largest (bool); call it once per chunk, in order.
 
-        Of entries equal to the k-th largest the first ones are in.
+        Of elements equal to the k-th largest the first ones are selected.
         """
         bits = magnitude_bits(chunk)
         chosen = bits > self.bits
@@ -42,15 +42,15 @@ class Cut:
         return chosen
 
 
-def cut(passes: Passes, k: int) -> Cut:
-    """The cut below the k largest magnitudes, k >= 1.
+def find_cut(passes: Passes, k: int) -> Cut:
+    """Return the cut below the k largest magnitudes, k >= 1.
 
     Raises:
-        DeltaError: there are fewer than k entries, or one is NaN or infinite.
+        DeltaError: k exceeds the number of elements, or one is NaN or infinite.
     """
     bins = sum((_count(bits >> LOW_BITS, 31 - LOW_BITS) for bits in _chunks(passes)), torch.zeros(1, dtype=torch.int64))
     if bins[NOT_FINITE >> LOW_BITS :].any():
-        raise DeltaError("an entry is NaN or infinite, so its rank is not defined; the training that left it diverged")
+        raise DeltaError("an element is NaN or infinite, because its training diverged")
     upper, wanted = _from_top(bins, k)
     low = (1 << LOW_BITS) - 1
     inside = (bits[bits >> LOW_BITS == upper] & low for bits in _chunks(passes))
@@ -59,7 +59,7 @@ def cut(passes: Passes, k: int) -> Cut:
 
 
 def magnitude_bits(tensor: Tensor) -> Tensor:
-    """|x| of float32 as int32 of the same order: the bit pattern without the sign."""
+    """Return |x| of float32 as int32 of the same order: the bit pattern without the sign."""
     return tensor.view(torch.int32) & 0x7FFF_FFFF
 
 
@@ -73,12 +73,12 @@ def _count(bins: Tensor, bits: int) -> Tensor:
 
 
 def _from_top(counts: Tensor, k: int) -> tuple[int, int]:
-    """The bin that holds the k-th largest entry, and the rank of that entry inside it (from 1)."""
+    """Return the bin of the k-th largest element, and the rank of that element in the bin (from 1)."""
     from_top = counts.flip(0).cumsum(0)
     if not len(from_top) or k > int(from_top[-1]):
         raise DeltaError(
-            f"the budget k = {k:,} does not fit: there are {int(counts.sum()):,} maskable entries. "
-            "Lower k in the selection, or give a share of the entries such as 0.05"
+            f"k = {k:,} exceeds the {int(counts.sum()):,} maskable parameters. "
+            "Lower k in the selection, or give a share such as 0.05"
         )
     above = int((from_top < k).sum())
     before = int(from_top[above - 1]) if above else 0

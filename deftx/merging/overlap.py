@@ -1,4 +1,4 @@
-"""Overlap between vectors: do languages and tasks move the same entries, and the same way?"""
+"""Overlap of vectors: shared elements, and agreement of their values."""
 
 import csv
 import io
@@ -15,46 +15,46 @@ from deftx.modules import vectors as vector_files
 
 
 def build(vectors: Mapping[str, Path], out: Path) -> None:
-    """Compare every pair of vectors; writes a CSV table `one, other, shared, jaccard, cosine, sign_conflicts`.
+    """Compare every pair of vectors, and write a CSV table `one, other, shared, jaccard, cosine, sign_conflicts`.
 
     Raises:
-        VectorError: a vector is damaged, or is a mask.
+        VectorError: a vector is corrupted, or is a mask.
     """
     loaded = {name: vector_files.load(path) for name, path in vectors.items()}
     for name, vector in loaded.items():
         if vector.metadata.kind == "mask":
-            raise VectorError(f"{vectors[name]} is a mask; the values of SFTs and deltas are compared")
+            raise VectorError(f"{vectors[name]} is a mask, which has no values. Compare SFTs or deltas")
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["one", "other", "shared", "jaccard", "cosine", "sign_conflicts"])
     names = list(loaded)
-    for i, one in enumerate(names):
-        for other in names[i + 1 :]:
-            found = overlap(loaded[one], loaded[other])
-            writer.writerow([one, other, found["shared"], *(f"{found[key]:.6f}" for key in
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            row = overlap(loaded[first], loaded[second])
+            writer.writerow([first, second, row["shared"], *(f"{row[key]:.6f}" for key in
                              ("jaccard", "cosine", "sign_conflicts"))])  # fmt: skip
     write_text(out, stream.getvalue())
 
 
-def overlap(one: vector_files.Vector, other: vector_files.Vector) -> dict[str, float]:
-    """How two vectors overlap.
+def overlap(first: vector_files.Vector, second: vector_files.Vector) -> dict[str, float]:
+    """Return measures of the overlap of two vectors.
 
     Returns:
-        `shared`: entries both move; `jaccard`: shared over all moved entries; `cosine` of the vectors;
-        `sign_conflicts`: share of the shared entries with opposite signs.
+        `shared`: number of elements that both change; `jaccard`: shared over all changed elements; `cosine` of the
+        vectors; `sign_conflicts`: share of the shared elements with opposite signs.
     """
     shared = conflicts = union = 0
     product = 0.0
-    for name in sorted(one.metadata.shapes.keys() | other.metadata.shapes.keys()):
-        a, u = _entries(one, name)
-        b, v = _entries(other, name)
+    for name in sorted(first.metadata.shapes.keys() | second.metadata.shapes.keys()):
+        a, u = _elements(first, name)
+        b, v = _elements(second, name)
         _, i, j = np.intersect1d(a, b, assume_unique=True, return_indices=True)
         shared += len(i)
         union += len(a) + len(b) - len(i)
         terms = u[i].astype(np.float64) * v[j].astype(np.float64)
         product += float(terms.sum())
         conflicts += int((terms < 0).sum())
-    length = _norm(one) * _norm(other)
+    length = _norm(first) * _norm(second)
     return {
         "shared": shared,
         "jaccard": shared / union if union else 0.0,
@@ -63,7 +63,7 @@ def overlap(one: vector_files.Vector, other: vector_files.Vector) -> dict[str, f
     }
 
 
-def _entries(vector: vector_files.Vector, name: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _elements(vector: vector_files.Vector, name: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     if name in vector.positions:
         return vector.positions[name], vector.values[name]
     dense: NDArray[Any] = vector.full(name).ravel() if name in vector.dense else np.empty(0, np.float32)

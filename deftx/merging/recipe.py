@@ -1,8 +1,8 @@
 """Composition: a model is the base plus weighted vectors, summed in float32 in a fixed order.
 
 theta = theta_0 + w_task phi_task + w_language phi_language (Ansell et al. 2022, section 3.2), or any number of terms.
-Their order is part of the recipe, because float addition is not associative; so is the rule for entries that several
-vectors move (`deftx.merging.conflicts`), and which term brings the head, where it is not the first one.
+Their order is part of the recipe, because float addition is not associative. So are the rule for elements that several
+vectors change (`deftx.merging.conflicts`), and the term with the head if it is not the first one.
 """
 
 import math
@@ -25,7 +25,7 @@ from deftx.modules import loading, vectors
 
 @dataclass(frozen=True)
 class Term:
-    """One weighted vector of the sum."""
+    """Weighted vector of a sum."""
 
     path: Path
     weight: float
@@ -34,15 +34,15 @@ class Term:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A composed model: the base, and the terms in the order they are added."""
+    """Recipe of a composed model: the base, and the terms in the order of their addition."""
 
     base: str
     terms: tuple[Term, ...]
     conflicts: str = "sum"
     note: str | None = None
-    """What a reader must know of it, such as that a vector is missing."""
+    """Remark for readers, such as that a vector is missing."""
     head: int | None = None
-    """Index of the term that brings the head, where recipes state it; otherwise it is that of the term that has one."""
+    """Index of the term with the head, if the recipe states it; otherwise it is the only term with one."""
 
 
 def compose(
@@ -54,37 +54,38 @@ def compose(
     note: str | None = None,
     head: int | None = None,
 ) -> Recipe:
-    """Check that modules fit the base and one another, and write the recipe of their sum with its statistics.
+    """Check that modules fit the base and each other, and write the recipe of their sum with its statistics.
 
-    The recipe lists for each module the entries it holds, and of vectors those it adds once conflicts are resolved.
+    The recipe lists the number of elements of each module, and for vectors the number added after conflicts are
+    resolved.
 
     Args:
-        terms: any number of modules with their weights, in the order they are added.
-        write: where the sum of vectors itself is stored too, as an SFT (`arithmetic.sum_of`).
-        head: index of the term that brings the head, needed where several carry one.
+        terms: any number of modules with their weights, in the order of their addition.
+        write: file for the sum of the vectors as an SFT (`arithmetic.sum_of`), if it is also stored.
+        head: index of the term with the head, required if several have one.
     Raises:
-        ConfigError: there is no such rule.
-        VectorError: a module is damaged or made for another base, several carry a head and none is chosen, the chosen
-            one has none, a weight is no number, or a sum is to be written of what cannot be added.
+        ConfigError: the rule does not exist.
+        VectorError: a module is corrupted or belongs to another base, several have a head and none is chosen, the
+            chosen one has none, a weight is not a number, or the modules have no sum that could be written.
     """
     if rule not in MERGING_RULES:
-        raise ConfigError(f"there is no rule for conflicts {rule!r}; rules are {', '.join(MERGING_RULES)}")
+        raise ConfigError(f"there is no rule for conflicts {rule!r} (known: {', '.join(MERGING_RULES)})")
     modules = []
     for path, weight in terms:
         if not math.isfinite(weight):
-            raise VectorError(f"{path} has the weight {weight}; give it a number, as in {path}:0.5")
+            raise VectorError(f"{path} has the weight {weight}. Give it a number, as in {path}:0.5")
         modules.append(loading.load(path))
     loading.check([(path, m, weight) for m, (path, weight) in zip(modules, terms, strict=True)], description)
-    stated = _stated_head([path for path, _ in terms], modules, head)
-    modules = _with_one_head(modules, stated)
+    bearer = _choose_head([path for path, _ in terms], modules, head)
+    modules = _keep_one_head(modules, bearer)
     are_vectors = loading.are_vectors(modules)
     if write is not None or rule != "sum":
         require_vectors(modules)
     resolved = conflicts.resolve([(m, weight) for m, (_, weight) in zip(modules, terms, strict=True)], rule)
     if write is not None:
         vectors.save(arithmetic.sum_of(resolved), write)
-    named = tuple(Term(path, weight, sha256_of(path)) for path, weight in terms)
-    recipe = Recipe(description.hash, named, rule, note, stated)
+    hashed = tuple(Term(path, weight, sha256_of(path)) for path, weight in terms)
+    recipe = Recipe(description.hash, hashed, rule, note, bearer)
     write_json(
         out,
         {
@@ -94,7 +95,7 @@ def compose(
             "conflicts": recipe.conflicts,
             "note": recipe.note,
             "entries": [module.entries for module in modules],
-            "added": [_added(vector) for vector, _ in resolved] if are_vectors else None,
+            "added": [_count_added(vector) for vector, _ in resolved] if are_vectors else None,
             "overlap": overlap(modules[0], modules[1]) if len(modules) == 2 and are_vectors else None,
         },
     )
@@ -102,10 +103,10 @@ def compose(
 
 
 def read(path: Path) -> Recipe:
-    """Read a recipe.
+    """Load a recipe.
 
     Raises:
-        ResultError: it is missing or damaged.
+        ResultError: it is missing or corrupted.
         VectorError: it is not a recipe.
     """
     content = read_json(path)
@@ -121,52 +122,52 @@ def read(path: Path) -> Recipe:
             raise ValueError(f"it takes the head of term {head}, and has {len(terms)} terms, counted from 0")
         return Recipe(content["base"], terms, rule, content.get("note"), head)
     except (ValueError, KeyError, TypeError) as error:
-        raise VectorError(f"{path} is not the recipe of a composed model ({error}); run snakemake") from None
+        raise VectorError(f"{path} is not the recipe of a composed model ({error}). Rebuild it: snakemake") from None
 
 
-def _stated_head(paths: Sequence[Path], modules: Sequence[loading.Module], chosen: int | None) -> int | None:
-    """Return which term brings the head, where a recipe has to say so: it is not the first, or not the only one.
+def _choose_head(paths: Sequence[Path], modules: Sequence[loading.Module], chosen: int | None) -> int | None:
+    """Return the index of the term with the head, or None if it is the first and only one.
 
     Raises:
-        VectorError: several could, and none is chosen; or the chosen one cannot.
+        VectorError: several have a head and none is chosen, or the chosen one has none.
     """
     heads = [n for n, module in enumerate(modules) if module.head]
     if chosen is not None and chosen not in heads:
         problem = f"{paths[chosen]} has none" if chosen in range(len(paths)) else f"there are {len(paths)} vectors"
         raise VectorError(
-            f"vector {chosen} is to bring the head, but {problem}. Name one that carries a head, counted from 0"
+            f"vector {chosen} should have the head, but {problem}. Choose one that has a head, counted from 0"
         )
     if chosen is None and len(heads) > 1:
         names = ", ".join(str(paths[n]) for n in heads)
         raise VectorError(
-            f"several vectors carry a head ({names}); compose at most one task vector, or say which brings it (--head)"
+            f"several vectors have a head ({names}). Compose at most one task vector, or choose one with --head"
         )
     bearer = chosen if chosen is not None else next(iter(heads), 0)
     return bearer if bearer > 0 or len(heads) > 1 else None
 
 
-def _with_one_head(modules: Sequence[Any], bearer: int | None) -> list[Any]:
-    """Return modules without their heads but for that of the stated term; as they are where none is stated."""
+def _keep_one_head(modules: Sequence[Any], bearer: int | None) -> list[Any]:
+    """Return modules with only the head of the term `bearer`; unchanged if it is None."""
     if bearer is None:
         return list(modules)
     return [module if n == bearer or not module.head else replace(module, head={}) for n, module in enumerate(modules)]
 
 
 def require_merging(modules: Sequence[loading.Module]) -> None:
-    """Refuse what does not end up in the base's own parameters, where these are all that is stored or compared.
+    """Check that modules can be merged into the base's own parameters.
 
     Raises:
-        VectorError: a module is of such a family.
+        VectorError: a module is of a type that cannot.
     """
     if not loading.merge(modules):
         raise VectorError(
-            "adapters are stacked and not added, so this model is no sum of vectors and no ordinary checkpoint. "
-            "Its recipe is what there is to store; deftx evaluate takes it"
+            "adapters are stacked and not added, so this model is neither a sum of vectors nor an ordinary checkpoint. "
+            "Store its recipe; deftx evaluate takes it"
         )
 
 
 def require_vectors(modules: Sequence[loading.Module]) -> None:
-    """Refuse what has no entries of its own, where these are stored or chosen among.
+    """Check that modules are vectors, whose elements can be stored or selected.
 
     Raises:
         VectorError: a module is not a vector.
@@ -174,18 +175,18 @@ def require_vectors(modules: Sequence[loading.Module]) -> None:
     require_merging(modules)
     if not loading.are_vectors(modules):
         raise VectorError(
-            "LoRA is a product of factors, added to whole matrices: there is no sparse sum to store and no entry to "
-            "choose. Compose it by plain sum; deftx export stores the whole model"
+            "LoRA is a product of factors, added to whole matrices: it has no sparse sum to store and no elements to "
+            "select. Compose it by plain sum; deftx export stores the whole model"
         )
 
 
 def load_terms(recipe: Recipe, description: Description) -> list[tuple[Any, float]]:
-    """Load the modules of a recipe with their weights, checked to be the ones it was made of.
+    """Load the modules of a recipe with their weights, and check that they are those it was composed of.
 
     Each file is loaded and hashed once. At most one module has a head, and conflicts are resolved.
 
     Raises:
-        VectorError: the base or a module has changed since.
+        VectorError: the base or a module has changed since then.
     """
     if recipe.base != description.hash:
         raise VectorError(
@@ -199,7 +200,7 @@ def load_terms(recipe: Recipe, description: Description) -> list[tuple[Any, floa
             raise VectorError(f"{term.path} has changed since the model was composed. {remade(term.path)}")
         loaded.append(module)
     weights = [term.weight for term in recipe.terms]
-    terms = zip(_with_one_head(loaded, recipe.head), weights, strict=True)
+    terms = zip(_keep_one_head(loaded, recipe.head), weights, strict=True)
     return conflicts.resolve(list(terms), recipe.conflicts)
 
 
@@ -212,10 +213,10 @@ def build(
     """Build a composed model with its head, for inference.
 
     Args:
-        terms: the recipe's modules, where `load_terms` has loaded them already.
+        terms: the recipe's modules, if `load_terms` has already loaded them.
         forward: how the task's model computes logits (`deftx.tasks.forwards.registry`), which decides over its head.
     Raises:
-        VectorError: no module of the recipe carries a head, or a module does not fit.
+        VectorError: no module of the recipe has a head, or a module does not fit.
     """
     import torch
 
@@ -234,6 +235,6 @@ def build(
     return model.eval()
 
 
-def _added(vector: vectors.Vector) -> int:
-    """Number of base entries a vector adds something to."""
+def _count_added(vector: vectors.Vector) -> int:
+    """Return the number of elements of the base that a vector changes."""
     return int(sum(np.count_nonzero(part) for part in (*vector.values.values(), *vector.dense.values())))

@@ -1,1 +1,1 @@
-"""Tables, figures and the page that are made of scores."""
+"""Tables and figures of scores, and the page of the report."""

@@ -1,13 +1,13 @@
-"""Vectors of composable-sft: read without executing anything, and written back.
+"""Vectors of composable-sft: loaded without executing code, and written.
 
 Its `pytorch_diff.bin` (Ansell et al. 2022) is a pickle of
 
     {"diffs": {NAME: {"size": torch.Size, "index_steps": [int, ...], "values": tensor}}, "abs": {NAME: tensor}}
 
 where the running sum of `index_steps` gives ascending positions into the parameter flattened by columns (the first
-index runs fastest), NAME carries the model's prefix (`roberta.`), and `abs` is the head in full. A pickle is a program:
-torch's restricted unpickler runs none of it but the few constructors below, and whatever else it names is refused
-before anything is called.
+index runs fastest), NAME begins with the model's prefix (`roberta.`), and `abs` is the full head. A pickle is a
+program: torch's restricted unpickler executes only the few constructors below, and refuses everything else before any
+call.
 """
 
 import io
@@ -29,39 +29,40 @@ from deftx.core.integrity import sha256_of
 from deftx.models.base_model import Description
 from deftx.modules import vectors
 
-LARGEST = 1 << 31  # composable-sft adds up positions in 32 bits
+LARGEST = 1 << 31  # composable-sft sums positions in 32 bits
 
 
 def read_old(path: Path, description: Description, labels: Sequence[str] | None, licence: str | None) -> vectors.Vector:
-    """A vector from composable-sft's file; the file does not say for which base it was made, so `description` must.
+    """Load a vector from composable-sft's file, which does not state its base; `description` does.
 
-    A masked-LM head is left out, as the vectors here have none.
+    A masked-LM head is left out, as vectors of deftx have none.
 
     Raises:
-        VectorError: it is no such file, names anything to call that is not on the list, holds positions that do not
-            ascend inside their parameter, does not fit the base's names and shapes, or has a head and no `labels`.
+        VectorError: the file has another format, calls anything that is not allowed, contains positions that do not
+            ascend inside their parameter, does not fit the base's names and shapes, or has a head but no `labels`.
     """
-    content = _unpickled(path)
+    content = _unpickle(path)
     diffs, head = content["diffs"], {n: v for n, v in content["abs"].items() if not n.startswith(("lm_head.", "cls."))}
     positions, values = {}, {}
-    for old, diff in diffs.items():
-        name = _base_name(old, description, path)
+    for key, diff in diffs.items():
+        name = _base_name(key, description, path)
         shape = description.shapes[name]
         if list(diff["size"]) != shape:
             raise VectorError(
-                f"{path} has {old} with shape {list(diff['size'])}, the base {shape}; name the base it was made for"
+                f"{path} has {key} with shape {list(diff['size'])}, but the base {shape}. "
+                "Pass the base that it belongs to"
             )
-        by_columns = _ascending(diff["index_steps"], prod(shape), f"{path}: {old}")
-        floats = _floats(diff["values"], f"{path}: {old}")
+        by_columns = _sum_steps(diff["index_steps"], prod(shape), f"{path}: {key}")
+        floats = _to_floats(diff["values"], f"{path}: {key}")
         if len(floats) != len(by_columns):
-            raise VectorError(f"{path}: {old} has {len(by_columns)} positions and {len(floats)} values")
+            raise VectorError(f"{path}: {key} has {len(by_columns)} positions but {len(floats)} values")
         by_rows = np.ravel_multi_index(np.unravel_index(by_columns, shape, order="F"), shape)
         order = np.argsort(by_rows)
         positions[name], values[name] = by_rows[order], floats[order]
-    heads = {name: _floats(value, f"{path}: {name}") for name, value in head.items()}
+    heads = {name: _to_floats(value, f"{path}: {name}") for name, value in head.items()}
     if heads and labels is None:
         raise VectorError(
-            f'{path} holds a task\'s head; name its labels in their order, as in --labels \'["no", "yes"]\''
+            f'{path} contains a task\'s head. Pass its labels in their order, as in --labels \'["no", "yes"]\''
         )
     if heads and len(labels or ()) not in {len(value) for value in heads.values()}:
         raise VectorError(f"{path}: no part of the head has as many outputs as there are labels ({len(labels or ())})")
@@ -83,23 +84,23 @@ def read_old(path: Path, description: Description, labels: Sequence[str] | None,
 
 
 def write_old(vector: vectors.Vector, prefix: str, path: Path) -> None:
-    """Write a sparse vector as composable-sft reads it; `prefix` is the model's (`roberta`, `bert`).
+    """Write a sparse vector in composable-sft's format; `prefix` is the model's (`roberta`, `bert`).
 
-    What that file has no place for is left out: the metadata. Equal content gives equal bytes.
+    The format has no metadata, so they are left out. Equal content gives equal bytes.
 
     Raises:
-        VectorError: the vector is not sparse, or a parameter has more entries than composable-sft counts (2^31).
+        VectorError: the vector is not sparse, or a parameter has more elements than composable-sft counts (2^31).
     """
     import torch
 
     if vector.metadata.kind != "sft":
-        raise VectorError(f"a {vector.metadata.kind} has no form in composable-sft; only an SFT has")
+        raise VectorError(f"a {vector.metadata.kind} cannot be written for composable-sft; only an SFT can")
     diffs = {}
     for name, by_rows in vector.positions.items():
         shape = vector.metadata.shapes[name]
         if prod(shape) >= LARGEST:
             raise VectorError(
-                f"{path} cannot be written: composable-sft cannot count the {prod(shape)} entries of {name}"
+                f"{path} cannot be written: composable-sft cannot count the {prod(shape)} elements of {name}"
             )
         by_columns = np.ravel_multi_index(np.unravel_index(by_rows, shape), shape, order="F")
         order = np.argsort(by_columns)
@@ -109,55 +110,55 @@ def write_old(vector: vectors.Vector, prefix: str, path: Path) -> None:
             "values": torch.from_numpy(vector.values[name][order]),
         }
     heads = {name: torch.from_numpy(value) for name, value in vector.head.items()}
-    stream = io.BytesIO()  # torch.save writes the name of a file into it, and publish gives a name of its own
+    stream = io.BytesIO()  # torch.save writes the name of a file into it, and that of publish is temporary
     torch.save({"diffs": diffs, "abs": heads}, stream)
     with publish(path) as temporary:
         temporary.write_bytes(stream.getbuffer())
 
 
 def is_old(path: Path) -> bool:
-    """Whether a file looks like a pickle of torch's rather than a safetensors file."""
+    """Return whether a file is a pickle of torch, and not a safetensors file."""
     if not path.is_file():
-        raise VectorError(f"{path} does not exist; check the name")
+        raise VectorError(f"{path} does not exist. Check the name")
     with path.open("rb") as file:
         begin = file.read(9)
-    # The first 8 bytes of a safetensors file are a length, and may be any; the ninth opens its header.
+    # The first 8 bytes of a safetensors file are a length of any value; the ninth opens its header.
     return begin[8:] != b"{" and (begin[:2] == b"PK" or begin[:1] == b"\x80")
 
 
-def _unpickled(path: Path) -> dict[str, Any]:
-    """The file's content, once it is found to be of the known form."""
+def _unpickle(path: Path) -> dict[str, Any]:
+    """Load the file's content, and check its format."""
     import torch
 
     _check_archive(path)
     with torch.serialization.safe_globals(_numpy_integers()), warnings.catch_warnings():
-        # Of a protocol that is not its own torch warns; what it does not know of it is an error below.
+        # torch warns of other protocols than its own; unsupported ones are an error below.
         warnings.filterwarnings("ignore", "Detected pickle protocol")
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            raise VectorError(f"{path} is refused, nothing of it was run: {_reason(error)}") from None
+            raise VectorError(f"{path} is refused, and none of it was executed: {_reason(error)}") from None
         except (RuntimeError, ValueError, TypeError, KeyError, EOFError, IndexError, AttributeError, OSError) as error:
-            raise VectorError(f"{path} is no file of composable-sft, or is damaged: {_reason(error)}") from None
-    if problem := next(_unexpected(content), None):
-        raise VectorError(f"{path} is no file of composable-sft: {problem}")
+            raise VectorError(f"{path} is not a file of composable-sft, or is corrupted: {_reason(error)}") from None
+    if problem := next(_find_problems(content), None):
+        raise VectorError(f"{path} is not a file of composable-sft: {problem}")
     return content
 
 
 def _check_archive(path: Path) -> None:
-    """Compare the checksums a zip archive holds of its files; torch does not."""
+    """Check the checksums in a zip archive; torch does not."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 changed = archive.testzip()
             if changed is not None:
-                raise VectorError(f"{path} is damaged: {changed} does not match its checksum. Copy it again")
+                raise VectorError(f"{path} is corrupted ({changed} does not match its checksum). Copy it again")
     except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise VectorError(f"{path} is damaged: {_reason(error)}. Copy it again") from None
+        raise VectorError(f"{path} is corrupted ({_reason(error)}). Copy it again") from None
 
 
 def _numpy_integers() -> list[Any]:
-    """What numpy's pickle of an integer calls: the first step of a parameter is one."""
+    """Return what numpy's pickle of an integer calls, as the first step of a parameter is such an integer."""
     import _codecs
 
     scalar = np.int64(0).__reduce__()[0]
@@ -165,16 +166,16 @@ def _numpy_integers() -> list[Any]:
 
 
 def _reason(error: Exception) -> str:
-    named = [line for line in str(error).splitlines() if "global" in line.lower() or "GLOBAL" in line]
-    return (named or str(error).splitlines() or [type(error).__name__])[0].strip()
+    calls = [line for line in str(error).splitlines() if "global" in line.lower() or "GLOBAL" in line]
+    return (calls or str(error).splitlines() or [type(error).__name__])[0].strip()
 
 
-def _unexpected(content: Any) -> Iterator[str]:
-    """What is not as the opening comment says."""
+def _find_problems(content: Any) -> Iterator[str]:
+    """Yield deviations from the format in the module's docstring."""
     import torch
 
     if not isinstance(content, Mapping) or set(content) != {"diffs", "abs"}:
-        yield "it does not hold diffs and abs"
+        yield "it does not contain diffs and abs"
         return
     for key, group in content.items():
         if not isinstance(group, Mapping) or not all(isinstance(name, str) for name in group):
@@ -182,49 +183,49 @@ def _unexpected(content: Any) -> Iterator[str]:
             return
     for name, diff in content["diffs"].items():
         if not isinstance(diff, Mapping) or set(diff) != {"size", "index_steps", "values"}:
-            yield f"{name} does not hold size, index_steps and values"
+            yield f"{name} does not contain size, index_steps and values"
         elif not isinstance(diff["index_steps"], list) or not isinstance(diff["size"], tuple):
-            yield f"size or index_steps of {name} are of another type"
+            yield f"size or index_steps of {name} have another type"
         elif not all(isinstance(step, (int, np.integer)) for step in chain(diff["index_steps"], diff["size"])):
-            yield f"size or index_steps of {name} are no whole numbers"
+            yield f"size or index_steps of {name} are not integers"
         elif not isinstance(diff["values"], torch.Tensor) or diff["values"].ndim != 1:
-            yield f"the values of {name} are no tensor of one dimension"
+            yield f"the values of {name} are not a tensor of one dimension"
         elif not _is_stored(diff["values"]):
-            yield f"the values of {name} are more than the file holds"
+            yield f"the values of {name} exceed the file's data"
     for name, value in content["abs"].items():
         if not isinstance(value, torch.Tensor):
-            yield f"{name} is no tensor"
+            yield f"{name} is not a tensor"
         elif not _is_stored(value):
-            yield f"{name} is larger than the file holds"
+            yield f"{name} exceeds the file's data"
 
 
 def _is_stored(tensor: Any) -> bool:
-    """Whether a tensor has an entry of its own in the file for each it claims; a stride of 0 repeats one at will."""
+    """Return whether the file contains all elements of a tensor; a stride of 0 would repeat an element."""
     return bool(tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes())
 
 
-def _ascending(steps: list[Any], size: int, name: str) -> NDArray[np.int64]:
-    """Positions from steps; they must ascend inside the parameter."""
+def _sum_steps(steps: list[Any], size: int, name: str) -> NDArray[np.int64]:
+    """Return positions from steps; they must ascend inside the parameter."""
     if any(not 0 <= int(step) <= size for step in steps):
-        raise VectorError(f"{name}: a step between positions lies outside 0..{size}")
+        raise VectorError(f"{name}: a step between positions is outside 0..{size}")
     positions = np.cumsum(np.array(steps, dtype=np.int64))
     if len(positions) and (positions[-1] >= size or bool((np.diff(positions) <= 0).any())):
-        raise VectorError(f"{name}: positions must ascend below {size}, and none may come twice")
+        raise VectorError(f"{name}: positions must ascend below {size} without duplicates")
     return positions
 
 
-def _floats(tensor: Any, name: str) -> NDArray[np.float32]:
+def _to_floats(tensor: Any, name: str) -> NDArray[np.float32]:
     if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-        raise VectorError(f"{name} holds something else than finite numbers")
+        raise VectorError(f"{name} contains values that are not finite numbers")
     floats: NDArray[np.float32] = tensor.detach().float().contiguous().numpy()
     return floats
 
 
-def _base_name(old: str, description: Description, path: Path) -> str:
-    """The base's name of a parameter, without the model's prefix."""
-    for name in (old, old.partition(".")[2]):
+def _base_name(key: str, description: Description, path: Path) -> str:
+    """Return the base's name of a parameter, without the model's prefix."""
+    for name in (key, key.partition(".")[2]):
         if name in description.shapes:
             return name
     raise VectorError(
-        f"{path} moves {old}, which the base {description.name} does not have; name the base it was made for"
+        f"{path} changes {key}, which the base {description.name} does not have. Pass the base that it belongs to"
     )

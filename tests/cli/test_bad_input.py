@@ -38,7 +38,7 @@ def as_json(content: Any) -> str:
         (CORPUS, b"a line\nein gr\xfc\xdfender\n", "is not UTF-8 (line 2, byte 0xfc). Convert it, for example: iconv"),
         (CORPUS, b"a line\nanother line\n", "has 2 usable lines of 2"),
         (CORPUS, b"the same line\n" * 50, "49 duplicates"),
-        (CORPUS, gzip.compress(b"a line\n" * 100, mtime=0)[:-4], "damaged gzip file"),
+        (CORPUS, gzip.compress(b"a line\n" * 100, mtime=0)[:-4], "corrupted gzip file"),
         (TABLE, b"id,words\n1,one\n", "has no column 'text'; its columns are id, words"),
         (TABLE, b'id,text\n1,"one\n2,two\n', "A quotation mark is not closed"),
         (CORPUS | {"colour": "red"}, b"text", "settings: colour: Extra inputs are not permitted"),
@@ -86,7 +86,7 @@ def test_a_dataset_whose_rows_are_all_near_copies(tmp_path: Path) -> None:
     other = pico.rows(tmp_path / "other.csv")
     settings = {"layout": "csv", "drop_near_copies": {"dataset": "other", "languages": ["xx"]}}
     options = "--settings", as_json(settings), "--labels", '["bad", "good"]', "--raw", other, "--near", other
-    assert "no row is left" in refused("dataset", "xx", "test", *options, "--out", tmp_path / "out.csv").lower()
+    assert "no row remains" in refused("dataset", "xx", "test", *options, "--out", tmp_path / "out.csv").lower()
     assert files(tmp_path) == ["other.csv"]
 
 
@@ -141,7 +141,7 @@ def mask(delta: Path, k: str = "10") -> list[Any]:
 @pytest.mark.parametrize(
     ("k", "message"),
     [
-        ("1000000", "the budget k = 1,000,000 does not fit: there are 624 maskable entries. Lower k"),
+        ("1000000", "k = 1,000,000 exceeds the 624 maskable parameters. Lower k"),
         ("-1", "--k -1: give a number of entries such as 5000, or with a decimal point a share such as 0.05"),
         ("1.5", "--k 1.5: give"),
         ("many", "--k many: give"),
@@ -162,7 +162,7 @@ def test_a_delta_with_nan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         patch.setattr(vector_files.np, "isfinite", np.ones_like)
         delta = saved(tmp_path / "delta", vector)
     message = refused(*mask(delta))
-    assert "layer.weight: the delta holds NaN" in message and "learning rate" in message
+    assert "layer.weight: the delta contains NaN" in message and "learning rate" in message
     assert files(tmp_path) == ["delta"]
 
 
@@ -190,12 +190,12 @@ def test_compose(tmp_path: Path, described: Path) -> None:
     )
     assert "speaks of new.weight with shape [2]" in message(good, saved(tmp_path / "stranger", stranger))
     (tmp_path / "cut").write_bytes(good.read_bytes()[:-3])
-    assert "cut is damaged" in message(tmp_path / "cut") and "snakemake" in message(tmp_path / "cut")
+    assert "cut is corrupted" in message(tmp_path / "cut") and "snakemake" in message(tmp_path / "cut")
     save_file({"w": np.ones(3)}, tmp_path / "foreign")
     assert "not one of deftx" in message(tmp_path / "foreign")
     assert "has the weight nan" in message(f"{good}:nan")
     assert "is a mask" in message(saved(tmp_path / "mask", vectors.sparse(kind="mask")))
-    assert "no rule for conflicts 'elect'; rules are sum, ties" in message(good, "--conflicts", "elect")
+    assert "no rule for conflicts 'elect' (known: sum, ties" in message(good, "--conflicts", "elect")
     run("compose", f"{good}:0.5", good, "--base", described, "--out", tmp_path / "recipe.json")
 
 
@@ -229,9 +229,9 @@ def test_train_on_what_does_not_fit(tmp_path: Path, pico_bert: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"language": {}}, "give the settings of one"),
-        ({"task": None, "labels": None}, "give the settings of one"),
-        ({"labels": None}, "`labels` belong to a `task`"),
+        ({"language": {}}, "the settings of either"),
+        ({"task": None, "labels": None}, "the settings of either"),
+        ({"labels": None}, "a `task` needs `labels`"),
         ({"phase": {"learning_rate": 1}}, "a phase needs epochs, max_steps or both"),
         ({"more": 1}, "more: Extra inputs are not permitted"),
     ],
@@ -250,8 +250,7 @@ def test_tables_without_predictions(tmp_path: Path) -> None:
         "tables", tmp_path, "--plan", as_json(results.plan(("a", "b"), [0])), "--out", tmp_path / "tables"
     )
     assert (
-        "scores/task-sft/mood/a/seed0.json does not exist. Copy it again, or make it again: snakemake --force"
-        in message
+        "scores/task-sft/mood/a/seed0.json does not exist. Copy it again, or rebuild it: snakemake --force" in message
     )
     assert files(tmp_path) == []
 

@@ -124,7 +124,7 @@ def test_peft_is_imported_by_the_training_of_lora_alone(tmp_path: Path, pico_ber
     assert users == {"finetuning/lora.py"}
     trainings = ("finetuning.full", "finetuning.sparse", "finetuning.gradients", "finetuning.adapters")
     stages = (*trainings, "merging.recipe", "evaluation.predict", "masks.select", "modules.lora")
-    assert "deftx.finetuning.lora" not in hashing._reached([f"deftx.{stage}" for stage in stages])
+    assert "deftx.finetuning.lora" not in hashing._collect_imports([f"deftx.{stage}" for stage in stages])
     rows = pico.rows(tmp_path / "rows.csv")
     command = [
         *("train", "--spec", spec(labels=["bad", "good"]), "--base", pico_bert),

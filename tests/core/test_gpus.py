@@ -38,7 +38,7 @@ def alone() -> dict[str, str]:
 
 
 @pytest.fixture
-def listed(tmp_path: Path) -> dict[str, str]:
+def list_devices(tmp_path: Path) -> dict[str, str]:
     """An environment in which nvidia-smi lists two GPUs."""
     command = tmp_path / "bin" / "nvidia-smi"
     command.parent.mkdir()
@@ -109,7 +109,7 @@ def test_each_process_takes_a_gpu_of_its_own_and_a_third_one_waits(two: Path, tm
     with holding(two, locks) as (first, one), holding(two, locks) as (_, other):
         assert {one, other} == {"0", "1"}
         with waiting(two, locks) as (third, said):
-            assert said == "Too many of 2 GPUs are taken; waiting for 1\n"
+            assert said == "Too many of 2 GPUs are in use; waiting for 1\n"
             first.kill()
             assert third.communicate()[0].strip() == one
 
@@ -136,7 +136,7 @@ def test_who_finds_the_only_gpu_taken_says_so_once_and_waits(two: Path, tmp_path
     (two / "nvidia1").unlink()
     locks = tmp_path / "locks"
     with holding(two, locks) as (first, taken), waiting(two, locks) as (second, said):
-        assert taken == "0" and said == "GPU 0 is taken; waiting for it\n"
+        assert taken == "0" and said == "GPU 0 is in use; waiting for it\n"
         with pytest.raises(subprocess.TimeoutExpired):
             second.wait(1.5)
         first.kill()
@@ -151,14 +151,14 @@ def test_no_gpu_no_lock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("restricted", ["0", "GPU-aaaa-1", "GPU-aa"])
 def test_a_gpu_has_one_lock_by_whatever_name_it_is_visible(
-    two: Path, tmp_path: Path, listed: dict[str, str], restricted: str
+    two: Path, tmp_path: Path, list_devices: dict[str, str], restricted: str
 ) -> None:
     locks = tmp_path / "locks"
-    with holding(two, locks, CUDA_VISIBLE_DEVICES=restricted, **listed) as (_, mine):
-        with holding(two, locks, **listed) as (_, other):
+    with holding(two, locks, CUDA_VISIBLE_DEVICES=restricted, **list_devices) as (_, mine):
+        with holding(two, locks, **list_devices) as (_, other):
             assert (mine, other) == (restricted, "1")
-        with waiting(two, locks, CUDA_VISIBLE_DEVICES="0", **listed) as (_, said):
-            assert said == "GPU 0 is taken; waiting for it\n"
+        with waiting(two, locks, CUDA_VISIBLE_DEVICES="0", **list_devices) as (_, said):
+            assert said == "GPU 0 is in use; waiting for it\n"
 
 
 def test_without_nvidia_smi_its_number_is_a_gpu_s_name(two: Path, tmp_path: Path) -> None:
@@ -169,9 +169,9 @@ def test_without_nvidia_smi_its_number_is_a_gpu_s_name(two: Path, tmp_path: Path
         assert (one, other) == ("0", "1")
 
 
-def test_gpus_are_listed_with_their_models(monkeypatch: pytest.MonkeyPatch, listed: dict[str, str]) -> None:
+def test_gpus_are_listed_with_their_models(monkeypatch: pytest.MonkeyPatch, list_devices: dict[str, str]) -> None:
     """Parts of a GPU that share it (MIG) stand below it, and are none of their own."""
-    monkeypatch.setenv("PATH", listed["PATH"])
-    assert gpus.listed() == [("NVIDIA A100 (40 GB)", "GPU-aaaa-1"), ("NVIDIA H200", "GPU-bbbb-2")]
+    monkeypatch.setenv("PATH", list_devices["PATH"])
+    assert gpus.list_devices() == [("NVIDIA A100 (40 GB)", "GPU-aaaa-1"), ("NVIDIA H200", "GPU-bbbb-2")]
     monkeypatch.setenv("PATH", "")
-    assert gpus.listed() == []
+    assert gpus.list_devices() == []

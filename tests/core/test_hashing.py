@@ -102,15 +102,17 @@ def test_a_name_that_leads_nowhere_is_refused(package: Path) -> None:
 
 def test_logic_is_not_in_verbs_or_settings() -> None:
     """What filters rows, and what chooses the matrices of LoRA, is reached by the hashes of their rules."""
-    assert {"deftx.data.deduplication", "deftx.data.rows"} <= hashing._reached(["deftx.data.datasets"])
-    assert {"deftx.models.architectures"} <= hashing._reached(["deftx.modules.lora"])
-    assert "deftx.data.rows" in hashing._reached(["deftx.data.corpora"])
-    assert "deftx.data.datasets" not in hashing._reached(["deftx.data.corpora"]), "layouts are no business of text"
+    assert {"deftx.data.deduplication", "deftx.data.rows"} <= hashing._collect_imports(["deftx.data.datasets"])
+    assert {"deftx.models.architectures"} <= hashing._collect_imports(["deftx.modules.lora"])
+    assert "deftx.data.rows" in hashing._collect_imports(["deftx.data.corpora"])
+    assert "deftx.data.datasets" not in hashing._collect_imports(["deftx.data.corpora"]), (
+        "layouts are no business of text"
+    )
 
 
 def test_figures_do_not_depend_on_training_nor_masks_on_transformers() -> None:
     stages = ("report.figures.build", "masks.select", "finetuning.common")
-    figures, masks, training = (hashing._reached([f"deftx.{stage}"]) for stage in stages)
+    figures, masks, training = (hashing._collect_imports([f"deftx.{stage}"]) for stage in stages)
     assert not figures & {"deftx.finetuning.common", "deftx.masks.select", "deftx.modules.vectors"}
     assert not masks & {"deftx.finetuning.common", "deftx.models.base_model", "deftx.tasks.masked_lm"}
     modules = ("tasks.training_data", "training.loop", "training.trainable", "modules.vectors")
@@ -123,12 +125,12 @@ def test_trainings_do_not_depend_on_one_another() -> None:
     """Code of one way to move a model is none of the others' business."""
     ways = {f"deftx.finetuning.{way}" for way in ("full", "sparse", "gradients", "adapters", "lora")}
     for way in ways:
-        assert hashing._reached([way]) & ways == {way}
-        assert "deftx.finetuning.common" in hashing._reached([way])
+        assert hashing._collect_imports([way]) & ways == {way}
+        assert "deftx.finetuning.common" in hashing._collect_imports([way])
 
 
 def test_scores_do_not_depend_on_types_of_modules_they_do_not_use() -> None:
-    reached = hashing._reached(["deftx.evaluation.predict"])
+    reached = hashing._collect_imports(["deftx.evaluation.predict"])
     assert not reached & {"deftx.modules.adapters", "deftx.modules.lora", "deftx.modules.registry"}
 
 

@@ -28,12 +28,12 @@ def test_what_has_no_key_twice_is_read_as_ever(content: Any, flow: bool) -> None
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("a: 1\nb: 2\na: 3\n", ["line 3: the key a stands in line 1 already; keep one"]),
-        ("a:\n  b: 1\n  b: 1\n", ["line 3: the key b stands in line 2 already; keep one"]),
-        ("- {a: 1}\n- {a: 1, 'a': 2}\n", ["line 2: the key a stands in line 2 already; keep one"]),
+        ("a: 1\nb: 2\na: 3\n", ["line 3: the key a is already in line 1; keep one"]),
+        ("a:\n  b: 1\n  b: 1\n", ["line 3: the key b is already in line 2; keep one"]),
+        ("- {a: 1}\n- {a: 1, 'a': 2}\n", ["line 2: the key a is already in line 2; keep one"]),
         (
             "a: {}\nb:\n  c: 1\n  c: 2\n  c: 3\na: {}\n",
-            [f"line {line}: the key {key} stands in line {first} already; keep one"
+            [f"line {line}: the key {key} is already in line {first}; keep one"
              for line, key, first in ((4, "c", 3), (5, "c", 3), (6, "a", 1))],
         ),
     ],
@@ -68,4 +68,4 @@ def test_what_is_no_yaml(text: str) -> None:
 
 def test_settings_of_a_command() -> None:
     message = refused("fetch", "--file", '{"path": "a", "path": "b"}', "--out", "never")
-    assert "the text of the settings cannot be used:\n  line 1: the key path stands in line 1 already" in message
+    assert "the text of the settings cannot be used:\n  line 1: the key path is already in line 1" in message

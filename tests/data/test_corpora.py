@@ -118,7 +118,7 @@ def test_a_missing_column_is_refused_with_those_there_are(tmp_path: Path) -> Non
         (b" \n\n", "is empty"),
         (b"good line\nbad \xe9 line\n", r"not UTF-8 \(line 2, byte 0xe9\).*iconv"),
         (b"\x89PNG\0\0", "binary"),
-        (gzip.compress(b"text " * 1000, mtime=0)[:-9], "damaged gzip"),
+        (gzip.compress(b"text " * 1000, mtime=0)[:-9], "corrupted gzip"),
     ],
     ids=["empty", "blank", "latin1", "binary", "cut"],
 )

@@ -133,7 +133,7 @@ def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, web: server.Serve
 def test_a_download_that_brings_nothing_more_goes_on_in_the_next_run(tmp_path: Path, web: server.Server) -> None:
     (tmp_path / ".text.part").write_bytes(TEXT[:6000])
     web.breaks_after = 0
-    with pytest.raises(SourceError, match="broke off after 6000 of 15000 bytes; the next run goes on there"):
+    with pytest.raises(SourceError, match="interrupted after 6000 of 15000 bytes; the next run resumes there"):
         fetch(on(web), tmp_path / "text", None)
     assert not (tmp_path / "text").exists()
     assert [part for _, _, part in web.asked] == ["bytes=6000-"] * fetching.TRIES
@@ -144,7 +144,7 @@ def test_a_download_that_brings_nothing_more_goes_on_in_the_next_run(tmp_path: P
 
 def test_a_server_without_parts_that_always_breaks_off(tmp_path: Path, web: server.Server) -> None:
     web.parts, web.breaks_after = False, 6000
-    with pytest.raises(SourceError, match="broke off after 6000 of 15000 bytes"):
+    with pytest.raises(SourceError, match="interrupted after 6000 of 15000 bytes"):
         fetch(on(web), tmp_path / "text", None)
     assert len(web.asked) == 1 + fetching.TRIES
 

@@ -122,8 +122,8 @@ def test_word_order() -> None:
 
 
 def test_a_stock_too_small_is_refused() -> None:
-    with pytest.raises(ValueError, match="raise `words` or `affixes`"):
+    with pytest.raises(ValueError, match="increase `words` or `affixes`"):
         Family(words=10)
     tight = Family(nouns=4, adjectives=3, verbs=2, adverbs=2, words=25, lines=1)
-    with pytest.raises(DeftxError, match="raise `words` or `affixes`"):
+    with pytest.raises(DeftxError, match="increase `words` or `affixes`"):
         synthetic.corpus(tight, "suma", Variety(cognates=0.0))

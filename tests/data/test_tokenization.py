@@ -37,8 +37,8 @@ def test_the_cache_holds_the_same(tmp_path: Path, packed: bool) -> None:
 
 def test_text_is_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, times = pico.text(tmp_path / "text.txt"), []
-    original = tokenization.tokenised
-    monkeypatch.setattr(tokenization, "tokenised", lambda *a: times.append(a[2:]) or original(*a))
+    original = tokenization.tokenise
+    monkeypatch.setattr(tokenization, "tokenise", lambda *a: times.append(a[2:]) or original(*a))
 
     def lengths(*cut: Any) -> int:
         cached(TOKENIZER, corpus, *cut)

@@ -111,7 +111,7 @@ def test_many_predictions_in_one_go(tmp_path: Path) -> None:
 
 def test_an_edit_of_a_metric_predicts_nothing_anew() -> None:
     """Nor does an edit of a training; and one of a model's code scores nothing anew while its predictions stay."""
-    predicting, scoring = (hashing._reached([f"deftx.evaluation.{name}"]) for name in ("predict", "score"))
+    predicting, scoring = (hashing._collect_imports([f"deftx.evaluation.{name}"]) for name in ("predict", "score"))
     metric = {"deftx.tasks.metrics", "deftx.evaluation.signature"}
     model = {"deftx.models.base_model", "deftx.merging.recipe", "deftx.tasks.inference"}
     assert metric <= scoring and not scoring & (model | {"deftx.evaluation.predict"})
@@ -139,7 +139,7 @@ def test_changed_predictions_are_refused(tmp_path: Path) -> None:
             changed = bytearray(good)
             changed[place] ^= 1 << chance.randrange(8)
             file.write_bytes(changed)
-            with pytest.raises(ResultError, match=rf"{file.name} is damaged: .* snakemake --force"):
+            with pytest.raises(ResultError, match=rf"{file.name} is corrupted .* snakemake --force"):
                 score.load(path)
         file.write_bytes(good)
     assert len(score.load(path).gold) == 20
@@ -157,8 +157,8 @@ def test_missing_predictions_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rows": 21}, r"p\.csv is damaged: it does not hold the 21 predictions"),
-        ({"labels": ["bad"]}, r"p\.csv is damaged: .* is not one of its labels"),
+        ({"rows": 21}, r"p\.csv is corrupted \(it does not contain the 21 predictions"),
+        ({"labels": ["bad"]}, r"p\.csv is corrupted .* is not one of its labels"),
     ],
 )
 def test_provenance_of_other_predictions_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -96,7 +96,7 @@ def test_the_schema_and_the_manual_are_current() -> None:
 
 
 def test_a_stale_manual_is_noticed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="run: deftx schema"):
+    with pytest.raises(ConfigError, match="Rebuild it: deftx schema"):
         schema.build(tmp_path, check=True)
     schema.build(tmp_path, check=False)
     schema.build(tmp_path, check=True)
@@ -121,7 +121,7 @@ MISTAKES = [
     ("selections/lt-sft/rank", {"variance": 1.5}, r"selections\.lt-sft\.rank.*variance"),
     ("selections/lt-sft/rank", {"uniform": 0}, r"selections\.lt-sft\.rank.*uniform"),
     ("methods/lt-sft/selection", "deft-x", r"methods\.lt-sft: there is no selection 'deft-x' \(known: lt-sft\)"),
-    ("methods/lt-sft/selection", None, "names its selection"),
+    ("methods/lt-sft/selection", None, "needs a `selection`"),
     ("methods/x", {"task": "adapter", "language": "adapter"}, r"methods\.x: adapter needs recipe\.adapters"),
     ("methods/x", {"task": "adapter"}, r"methods\.x: .*give `adapter` for task and language, or for neither"),
     (
@@ -132,7 +132,7 @@ MISTAKES = [
     (
         "methods/x",
         {"task": "adapter", "language": "none", "selection": "lt-sft"},
-        "no entries to choose among: leave out",
+        "no elements to select: leave out",
     ),
     (
         "methods/x",
@@ -156,17 +156,17 @@ MISTAKES = [
         {"task": "lora", "language": "adapter"},
         "LoRA cannot be combined with modules of another type: give `lora` for",
     ),
-    ("methods/x", {"task": "lora", "language": "none", "selection": "lt-sft"}, "no entries to choose among: leave out"),
-    ("methods/x", {"task": "lora", "language": "lora", "conflicts": "ties"}, "no entries to choose among: leave out"),
+    ("methods/x", {"task": "lora", "language": "none", "selection": "lt-sft"}, "no elements to select: leave out"),
+    ("methods/x", {"task": "lora", "language": "lora", "conflicts": "ties"}, "no elements to select: leave out"),
     ("recipe/lora", {"language": {"phase": PHASE}}, r"recipe\.lora\.task: Field required"),
     ("recipe/lora", {"language": {"phase": PHASE, "rank": 0}, "task": {"phase": PHASE}}, r"lora\.language\.rank"),
     ("tasks/sentiment/train", "other", "there is no dataset 'other' .known: nusax, smsa"),
     ("tasks/sentiment/targets", ["ind", "ban"], "ban is not among the languages .known: ind, ace"),
-    ("tasks/sentiment/source", "ace", "dataset smsa does not hold the source language ace"),
-    ("tasks/sentiment/test", "smsa", "dataset smsa does not hold the target language ace"),
+    ("tasks/sentiment/source", "ace", "dataset smsa does not contain the source language ace"),
+    ("tasks/sentiment/test", "smsa", "dataset smsa does not contain the target language ace"),
     ("datasets/smsa/drop_near_copies/dataset", "other", r"datasets\.smsa: there is no dataset 'other'"),
-    ("datasets/smsa/drop_near_copies/languages", ["ban"], r"datasets\.smsa: dataset nusax does not hold ban"),
-    ("datasets/smsa/layout", "csv", "the layout csv needs it"),
+    ("datasets/smsa/drop_near_copies/languages", ["ban"], r"datasets\.smsa: dataset nusax does not contain ban"),
+    ("datasets/smsa/layout", "csv", "the layout csv needs `files`"),
     ("datasets/smsa/layout", "testbed", "needs the block `testbed`"),
     (
         "languages/ind",
@@ -174,18 +174,22 @@ MISTAKES = [
         r"methods\.lt-sft: tasks\.sentiment cannot be trained on top of .* language ind, which has no",
     ),
     ("methods/lt-sft/start_selection", "deft-x", r"methods\.lt-sft: there is no selection 'deft-x' \(known: lt-sft\)"),
-    ("methods/x", {"task": "pruned", "language": "none"}, "names its selection"),
-    ("methods/x", {"language": "dense"}, "names its selection"),
+    ("methods/x", {"task": "pruned", "language": "none"}, "needs a `selection`"),
+    ("methods/x", {"language": "dense"}, "needs a `selection`"),
     ("methods/x", {"task": "dense", "language": "none", "swap": False}, "this method has none"),
     ("methods/x", {"task": "dense", "language": "none", "target_adaptation": True}, "this method has none"),
-    ("methods/x", {"selection": "lt-sft", "target_adaptation": True, "swap": False}, "no source language takes part"),
-    ("methods/x", {"selection": "lt-sft", "target_adaptation": True, "source_adaptation": True}, "no source language"),
+    (
+        "methods/x",
+        {"selection": "lt-sft", "target_adaptation": True, "swap": False},
+        "does not use the source language",
+    ),
+    ("methods/x", {"selection": "lt-sft", "target_adaptation": True, "source_adaptation": True}, "the source language"),
     (
         "methods/x",
         {"selection": "lt-sft", "start_selection": "lt-sft", "source_adaptation": False},
         "which this method does not use",
     ),
-    ("methods/lt-sft/conflicts", "elect", r"methods\.lt-sft: conflicts: there is no rule .elect.; rules are sum"),
+    ("methods/lt-sft/conflicts", "elect", r"methods\.lt-sft: conflicts: there is no rule .elect. \(known: sum"),
     ("selections/mlm", {"k": {"language": 1, "task": 1}}, r"selections\.mlm: .*full fine-tuning of ind would both be"),
     ("selections/lora", {"k": {"language": 1, "task": 1}}, r"selections\.lora: .*LoRA of ind would both be called"),
     ("languages/lora-ind", {}, r"languages\.lora-ind: .*LoRA of ind would both be called lora-ind .*rename"),
@@ -198,10 +202,10 @@ MISTAKES = [
         "have no rank",
     ),
     ("sweeps/x", {"title": "x", "at": [1], "series": {"A": ["nobody"]}}, r"sweeps\.x: there is no method 'nobody'"),
-    ("sweeps/x", {"title": "x", "at": [1, 2], "series": {"A": ["lt-sft"]}}, "names 1 methods for 2 values"),
-    ("tasks/sentiment/labels", ["bad", "good", "bad"], r"tasks\.sentiment\.labels: bad stands there more than once"),
-    ("tasks/sentiment/targets", ["ace", "ace"], r"tasks\.sentiment\.targets: ace stands there more than once"),
-    ("tasks/sentiment/targets", ["ind", "ace"], r"tasks\.sentiment\.targets: ind is the source language.*take it out"),
+    ("sweeps/x", {"title": "x", "at": [1, 2], "series": {"A": ["lt-sft"]}}, "has 1 methods for 2 values"),
+    ("tasks/sentiment/labels", ["bad", "good", "bad"], r"tasks\.sentiment\.labels contains duplicates of bad"),
+    ("tasks/sentiment/targets", ["ace", "ace"], r"tasks\.sentiment\.targets contains duplicates of ace"),
+    ("tasks/sentiment/targets", ["ind", "ace"], r"tasks\.sentiment\.targets: ind is the source language.*remove it"),
     ("datasets/nusax/languages", ["ind", "ace", "xyz"], r"datasets\.nusax: nusax has no language 'xyz'; it has ace, "),
     (
         "datasets/smsa",
@@ -233,17 +237,21 @@ MISTAKES = [
     ("selections/base", {"k": {"language": 1, "task": 1}}, "not 'base'"),
     ("tasks/sentiment/metric", "f1", r"tasks\.sentiment\.metric"),
     ("tasks/sentiment/published", {"scores": "nusax", "methods": {"lt-sft": "lt-sft"}}, "'nusax' .known: nusax-xlm-r"),
-    ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"x": "lt-sft"}}, "holds no system 'x' .known: mad-x"),
+    (
+        "tasks/sentiment/published",
+        {"scores": NUSAX, "methods": {"x": "lt-sft"}},
+        "no system 'x' .known: mad-x",
+    ),
     (
         "tasks/sentiment/published",
         {"scores": NUSAX, "methods": {"lt-sft-released": "x"}},
         "no method 'x' .known: lt-sft",
     ),
-    ("tasks/sentiment/published", {"scores": AMERICAS, "methods": {"lt-sft": "lt-sft"}}, "holds accuracy, the task is"),
+    ("tasks/sentiment/published", {"scores": AMERICAS, "methods": {"lt-sft": "lt-sft"}}, "contains accuracy, but the"),
     ("tasks/sentiment/published", {"scores": NUSAX, "methods": {"lt-sft": "lt-sft"}}, "nothing in nusax-xlm-r-base is"),
     ("tasks", {"costs": EXPERIMENT["tasks"]["sentiment"]}, r"tasks\.costs: a table of the report has this name"),
-    ("seeds", {"language": [0, 1], "task": [0, 1, 2]}, "as many as task seeds"),
-    ("seeds", {"task": [1, 1]}, "task seeds repeat"),
+    ("seeds", {"language": [0, 1], "task": [0, 1, 2]}, r"as many as seeds\.task"),
+    ("seeds", {"task": [1, 1]}, r"seeds\.task contains duplicates"),
 ]
 
 
@@ -265,7 +273,7 @@ def test_starts_of_two_selections_are_told_apart() -> None:
 @pytest.mark.parametrize("code", ["ind", "zz"])
 def test_a_dataset_of_the_testbed_needs_artificial_languages(code: str) -> None:
     content = changed("datasets/x", {"layout": "testbed", "languages": [code]}) | {"testbed": {}}
-    with pytest.raises(ConfigError, match=rf"datasets\.x: {code} is not among the artificial languages"):
+    with pytest.raises(ConfigError, match=rf"datasets\.x: {code} is not a synthetic language"):
         validate(content)
 
 
@@ -360,7 +368,7 @@ def test_a_pruned_vector_needs_a_delta() -> None:
     content["selections"]["lt-sft"]["select"] = "accumulated-gradient"
     for recipe in content["recipe"].values():
         recipe["gradients"] = PHASE
-    with pytest.raises(ConfigError, match=r"methods\.x: a pruned vector holds values of a full fine-tuning's delta"):
+    with pytest.raises(ConfigError, match=r"methods\.x: a pruned vector contains values of a full fine-tuning's delta"):
         validate(content)
 
 
@@ -470,7 +478,7 @@ HUB = {"hub": "somebody/rows", "path": "train.parquet"}
 SHA256 = "0" * 64
 PINS = {
     "a file of a repository needs its commit": HUB,
-    "a file has one place": HUB | {"commit": "0" * 40, "url": "https://example.org", "sha256": SHA256},
+    "give one of `repository`": HUB | {"commit": "0" * 40, "url": "https://example.org", "sha256": SHA256},
     "a file from the network needs its sha256": {"path": "x", "url": "https://example.org"},
 }
 
@@ -512,7 +520,7 @@ def test_what_is_compared_may_have_other_names() -> None:
     ("compare", "message"),
     [
         ({"control": "deft-x"}, r"compare\.control: there is no method 'deft-x' \(known: lt-sft\)"),
-        ({"proposed": "lt-sft"}, r"compare: reference and proposed are both lt-sft; name two methods"),
+        ({"proposed": "lt-sft"}, r"compare: reference and proposed are both lt-sft; choose two methods"),
     ],
 )
 def test_what_cannot_be_compared(compare: dict[str, str], message: str) -> None:

@@ -37,12 +37,12 @@ def test_what_is_taken_out(tmp_path: Path) -> None:
         merged([below, above])
 
 
-def test_a_key_that_stands_twice(tmp_path: Path) -> None:
+def test_a_duplicate_key(tmp_path: Path) -> None:
     """Each file by itself: what lies over another repeats its keys."""
     text = yaml.safe_dump(EXPERIMENT)
     (tmp_path / "c.yaml").write_text(f"{text}name: other\n")
     line, first = len(text.splitlines()) + 1, text.splitlines().index("name: pico") + 1
-    with pytest.raises(ConfigError, match=rf"c\.yaml cannot be used:\n  line {line}: the key name .* line {first} "):
+    with pytest.raises(ConfigError, match=rf"c\.yaml cannot be used:\n  line {line}: the key name .* line {first};"):
         load(tmp_path / "c.yaml")
 
 
@@ -57,10 +57,10 @@ def test_all_that_does_not_fit_together_is_told_at_once() -> None:
         "the configuration cannot be used:",
         "  methods.x: there is no selection 'nowhere' (known: lt-sft)",
         "  methods.x: there is no selection 'neither' (known: lt-sft)",
-        "  sweeps.s: there is no method 'nobody'",
-        "  datasets.smsa: there is no dataset 'nothing'",
+        "  sweeps.s: there is no method 'nobody' (known: lt-sft, x)",
+        "  datasets.smsa: there is no dataset 'nothing' (known: nusax, smsa)",
         "  tasks.sentiment: there is no dataset 'nothing' (known: nusax, smsa)",
-        "  tasks.sentiment: dataset smsa does not hold the source language xx",
+        "  tasks.sentiment: dataset smsa does not contain the source language xx",
         "  tasks.sentiment: xx is not among the languages (known: ind, ace)",
         "  tasks.sentiment: yy is not among the languages (known: ind, ace)",
     ]
@@ -74,13 +74,13 @@ INDEPENDENT = {
         {},
         "languages.lora-ind: adapter of lora-ind and languages.ind: LoRA of ind would both be called",
     ),
-    ("languages", "art"): ({"testbed": {}}, "languages.art: an artificial language needs the block `testbed`"),
+    ("languages", "art"): ({"testbed": {}}, "languages.art: a synthetic language needs the block `testbed`"),
     ("selections", "g"): (
         {"select": "accumulated-gradient", "k": {"language": 1, "task": 1}},
         "selections.g: selecting by accumulated-gradient needs recipe.task.gradients",
     ),
     ("sweeps", "s"): ({"title": "s", "at": [1], "series": {"A": ["nobody"]}}, "sweeps.s: there is no method 'nobody'"),
-    ("datasets", "d"): ({"layout": "testbed", "languages": ["ind"]}, "datasets.d: ind is not among the artificial"),
+    ("datasets", "d"): ({"layout": "testbed", "languages": ["ind"]}, "datasets.d: ind is not a synthetic"),
     ("base", "pretrain"): ({"languages": ["xx"], "phase": PHASE}, "base.pretrain.languages: xx is not among the"),
     ("tasks", "costs"): (EXPERIMENT["tasks"]["sentiment"], "tasks.costs: a table of the report has this name"),
 }
@@ -105,7 +105,7 @@ def test_no_problem_hides_another(places: set[tuple[str, str]]) -> None:
 def test_a_task_that_is_tried_on_what_it_is_trained_on() -> None:
     content = changed("tasks/sentiment/test", "smsa")
     content["tasks"]["sentiment"]["source"] = "ace"
-    with pytest.raises(ConfigError, match=r"(?s)hold the source language ace\n.*hold the target language ace"):
+    with pytest.raises(ConfigError, match=r"(?s)contain the source language ace\n.*contain the target language ace"):
         validate(content)
 
 

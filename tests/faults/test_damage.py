@@ -192,7 +192,7 @@ def test_every_byte_of_a_recipe(finished: Project, tmp_path: Path) -> None:
         changed = bytearray(good)
         changed[place] ^= 1 << chance.randrange(8)
         path.write_bytes(changed)
-        with pytest.raises(DeftxError, match=r"recipe\.json is damaged"):
+        with pytest.raises(DeftxError, match=r"recipe\.json is corrupted"):
             recipes.read(path)
 
 
@@ -226,7 +226,7 @@ def test_predictions_that_are_no_table_or_of_other_labels(finished: Project, tmp
     good = path.read_text()
     for content in ("", "id,label\n", good.replace(",neutral,", ",neutrel,", 1), good.replace(",", '"', 1)):
         path.write_text(content)
-        with pytest.raises(DeftxError, match=r"seed0\.csv is damaged: .* snakemake --force"):
+        with pytest.raises(DeftxError, match=r"seed0\.csv is corrupted .* snakemake --force"):
             tabulated(path)
 
 
@@ -304,7 +304,7 @@ def test_the_command_in_the_message_repairs_a_run(varied: Project, tmp_path: Pat
     damaged: list[str] = []
     for name in names:
         message = re.search(
-            rf"error: (\S*{re.escape(name)}) is damaged: .* make it again: (snakemake .*?) \(with", output
+            rf"error: (\S*{re.escape(name)}) is corrupted .* rebuild it: (snakemake .*?) \(with", output
         )
         assert message, output
         assert shlex.split(message[2]) == ["snakemake", "--force", message[1]]
@@ -318,5 +318,5 @@ def test_the_command_line_says_it_once(finished: Project, tmp_path: Path) -> Non
     broken = tmp_path / "mask"
     broken.write_bytes((finished.results / "masks/language/lt-sft/nolo/seed0.safetensors").read_bytes()[:-1])
     message = refused("compose", broken, "--base", finished.results / "base.json", "--out", tmp_path / "recipe.json")
-    assert message.startswith(f"{broken} is damaged: it is cut short, or longer than it was. Copy it again")
+    assert message.startswith(f"{broken} is corrupted (it is cut short, or longer than it was). Copy it again")
     assert not (tmp_path / "recipe.json").exists()

@@ -80,7 +80,7 @@ def test_results_that_may_not_be_written(finished: Project, closed: Project) -> 
     score = "results/pico/scores/lt-sft/sentiment/nolo/seed0.json"
     done = ran(closed.folder, "snakemake", score)
     assert done.returncode == 1 and "Traceback" not in done.stdout
-    said = "results/pico cannot be written: Permission denied. Give yourself permission to write in"
+    said = "results/pico cannot be written: Permission denied. Get permission to write in"
     assert done.stdout.count(said) == 1
     assert ran(closed.folder, "snakemake", "--dry-run", score).returncode == 0
     set_mode(closed.folder / "results", 0o700)
@@ -94,7 +94,7 @@ def test_a_folder_where_snakemake_may_keep_no_records(project: Project) -> None:
     done = ran(project.folder, "snakemake")
     set_mode(project.folder / ".snakemake", 0o700)
     assert done.returncode == 1 and "Traceback" not in done.stdout
-    assert done.stdout.count(".snakemake cannot be written: Permission denied. Give yourself permission") == 1
+    assert done.stdout.count(".snakemake cannot be written: Permission denied. Get permission") == 1
 
 
 @pytest.mark.usefixtures("ordinary")
@@ -106,9 +106,7 @@ def test_a_command_where_it_may_not_write(project: Project) -> None:
     done = ran(project.folder, DEFTX, "compose", vector, "--base", project.results / "base.json", "--out", recipe)
     set_mode(place, 0o700)
     assert done.returncode == 1
-    message = (
-        f"error: {recipe} cannot be written: Permission denied. Give yourself permission to write in {recipe.parent}"
-    )
+    message = f"error: {recipe} cannot be written: Permission denied. Get permission to write in {recipe.parent}"
     assert done.stdout.startswith(message) and done.stdout.count("\n") == 1
 
 

@@ -22,7 +22,7 @@ ALLOWED = {
     "core.files.publish_alone": "the other one",
     "core.files.flush": "nothing; it waits for the disk",
     "data.fetch._copy": "under the name that publish gives",
-    "data.fetch._go_on": "the part of a download, which becomes the result by a rename",
+    "data.fetch._resume": "the part of a download, which becomes the result by a rename",
     "training.launch._work": "what one of several processes says, in a temporary folder",
     "data.hub.fetch": "under the name that publish gives",
     "cli.messages._say": "nothing, to /dev/null",

@@ -13,7 +13,7 @@ from torch import Tensor
 from deftx.config.masks import Rank, UniformRank, VarianceRank
 from deftx.core.errors import DeltaError
 from deftx.masks import denoise as stage
-from deftx.masks.denoise import TOLERANCE, chosen_rank, denoise, hard_threshold, projection_error, spectrum
+from deftx.masks.denoise import TOLERANCE, choose_rank, denoise, hard_threshold, projection_error, spectrum
 
 RULES: list[Rank] = ["none", "gavish-donoho", UniformRank(uniform=2), VarianceRank(variance=0.6)]
 
@@ -71,7 +71,7 @@ def test_variance_takes_the_smallest_rank(delta: Tensor, share: float) -> None:
     singular = torch.linalg.svdvals(delta)
     energy = singular.double().square().tolist()
     enough = [r for r in range(1, len(energy) + 1) if sum(energy[:r]) >= share * sum(energy)]
-    assert chosen_rank(singular, delta.shape, VarianceRank(variance=share)) == enough[0]
+    assert choose_rank(singular, delta.shape, VarianceRank(variance=share)) == enough[0]
 
 
 def test_variance_of_one_keeps_everything() -> None:

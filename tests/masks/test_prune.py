@@ -83,7 +83,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     options = "--mask", mask, "--out", tmp_path / "out"
     before = files(tmp_path)
     assert "mask was not selected from" in refused("prune", tmp_path / "other", *options)
-    assert "mask is a mask, where a delta is needed" in refused("prune", mask, *options)
+    assert "mask is a mask, but a delta is needed" in refused("prune", mask, *options)
     assert files(tmp_path) == before
-    with pytest.raises(VectorError, match="delta is a delta, where a mask is needed"):
+    with pytest.raises(VectorError, match="delta is a delta, but a mask is needed"):
         prune.build(delta, delta, tmp_path / "out")

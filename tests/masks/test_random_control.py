@@ -14,7 +14,7 @@ from deftx.config.masks import Denoising
 from deftx.core import integrity
 from deftx.masks import random_control
 from deftx.masks.random_control import Noise
-from deftx.masks.select import largest
+from deftx.masks.select import select_top_k
 from deftx.modules import vectors as vector_files
 from tests.helpers import vectors
 from tests.helpers.command import refused
@@ -55,7 +55,7 @@ def test_the_same_training_gives_the_same_mask_and_another_an_independent_one(tm
 @given(st.integers(1, 2**13), st.text(max_size=5))
 def test_no_parameter_is_favoured(share: int, seed: str) -> None:
     """Of two parameters of equal size, each gets about half; five standard deviations."""
-    mask = largest(Noise({"one": [2**12], "other": [2**6, 2**6]}, seed), share)
+    mask = select_top_k(Noise({"one": [2**12], "other": [2**6, 2**6]}, seed), share)
     expected, variance = share / 2, share / 4 * (2**13 - share) / (2**13 - 1)
     assert abs(len(mask["one"]) - expected) <= 5 * variance**0.5 + 1
 
@@ -69,5 +69,5 @@ def test_numbers_are_drawn_anew_and_alike() -> None:
 def test_an_impossible_size(tmp_path: Path) -> None:
     vector_files.save(vectors.dense(), tmp_path / "delta")
     options = "--out", tmp_path / "mask", "--report", tmp_path / "report"
-    assert "does not fit" in refused("random-mask", tmp_path / "delta", "--k", "1000", *options)
+    assert "maskable parameters" in refused("random-mask", tmp_path / "delta", "--k", "1000", *options)
     assert not (tmp_path / "mask").exists()

@@ -12,7 +12,7 @@ from torch import Tensor
 from deftx.config.masks import Denoising, UniformRank, VarianceRank
 from deftx.core import integrity
 from deftx.core.errors import DeltaError, VectorError
-from deftx.masks.select import build, largest, select
+from deftx.masks.select import build, select, select_top_k
 from deftx.masks.spill import Scratch
 from deftx.masks.zero_rows import Layout
 from deftx.modules import vectors as vector_files
@@ -47,7 +47,7 @@ def as_set(mask: Delta) -> set[tuple[str, int]]:
 @given(deltas(), st.data())
 def test_largest_equals_a_full_sort(delta: Delta, data: st.DataObject) -> None:
     k = data.draw(st.integers(0, sum(t.numel() for t in delta.values())))
-    mask = largest(delta, k)
+    mask = select_top_k(delta, k)
     assert as_set(mask) == sort_everything(delta, k)
     assert list(mask) == list(delta)
     for indices in mask.values():
@@ -60,21 +60,21 @@ def test_largest_in_many_entries() -> None:
     chance = torch.Generator().manual_seed(0)
     delta = {"a": torch.randn(300, 300, generator=chance), "b": 1e-3 * torch.randn(40_000, generator=chance)}
     threshold = torch.cat([t.abs().flatten() for t in delta.values()]).sort(descending=True).values[50_000 - 1]
-    mask = largest(delta, 50_000)
+    mask = select_top_k(delta, 50_000)
     for name, tensor in delta.items():
         assert torch.equal(mask[name], (tensor.abs().flatten() >= threshold).nonzero().flatten())
 
 
 @pytest.mark.parametrize("k", [-1, 7])
 def test_a_budget_out_of_range_is_refused(k: int) -> None:
-    with pytest.raises(DeltaError, match=r"the budget k = "):
-        largest({"a": torch.ones(2, 3)}, k)
+    with pytest.raises(DeltaError, match=r"^k = "):
+        select_top_k({"a": torch.ones(2, 3)}, k)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_is_refused_by_name(bad: float) -> None:
-    with pytest.raises(DeltaError, match=r"^second: the delta holds NaN or infinity"):
-        largest({"first": torch.ones(3), "second": torch.tensor([1.0, bad])}, 2)
+    with pytest.raises(DeltaError, match=r"^second: the delta contains NaN or infinity"):
+        select_top_k({"first": torch.ones(3), "second": torch.tensor([1.0, bad])}, 2)
 
 
 def random_delta(seed: int = 0) -> Delta:
@@ -93,7 +93,7 @@ def test_a_share_is_rounded_to_entries_and_an_integer_is_a_count(tmp_path: Path)
 @given(st.integers(0, 100), st.integers(0, 232))
 def test_lt_sft_is_the_limit_of_deft_x(seed: int, k: int) -> None:
     delta = random_delta(seed)
-    raw = as_set(largest(delta, k))
+    raw = as_set(select_top_k(delta, k))
     for selection in (
         Denoising(rank="none"),
         Denoising(rank=VarianceRank(variance=0.3), keep=1.0),
@@ -119,7 +119,7 @@ def test_rows_of_zeros_may_be_left_out(seed: int, selection: Denoising, empty: s
     whole = select(delta, selection, k)
     for name, indices in whole.indices.items():
         assert torch.equal(short.indices[name], indices)
-    assert {n: s.rank for n, s in short.seen.items()} == {n: s.rank for n, s in whole.seen.items()}
+    assert {n: s.rank for n, s in short.spectra.items()} == {n: s.rank for n, s in whole.spectra.items()}
 
 
 def test_denoised_matrices_may_lie_in_a_file(tmp_path: Path) -> None:
@@ -142,8 +142,8 @@ def test_embeddings_are_denoised_or_not() -> None:
     word, dense, bias = delta
     for embeddings in (True, False):
         mask = select(delta, Denoising(rank=UniformRank(uniform=1), keep=0.0, embeddings=embeddings), 50)
-        assert [mask.seen[name].rank for name in (word, dense, bias)] == [1 if embeddings else None, 1, None]
-        assert [len(mask.seen[name].singular_values) for name in (word, dense, bias)] == [8 * embeddings, 8, 0]
+        assert [mask.spectra[name].rank for name in (word, dense, bias)] == [1 if embeddings else None, 1, None]
+        assert [len(mask.spectra[name].singular_values) for name in (word, dense, bias)] == [8 * embeddings, 8, 0]
 
 
 def test_build_leaves_a_mask_and_a_report(tmp_path: Path) -> None:

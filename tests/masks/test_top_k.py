@@ -18,7 +18,7 @@ def test_the_cut_is_that_of_a_full_sort(values: list[float], data: st.DataObject
     k = data.draw(st.integers(1, len(values)))
     entries = torch.tensor(values)
     falling = entries.abs().sort(descending=True).values
-    found = top_k.cut(lambda: [entries], k)
+    found = top_k.find_cut(lambda: [entries], k)
     assert found.bits == int(top_k.magnitude_bits(falling)[k - 1])
     assert found.ties == k - int((falling > falling[k - 1]).sum())
 
@@ -28,15 +28,15 @@ def test_picked_entries_are_the_first_of_a_stable_sort(values: list[float], size
     k = data.draw(st.integers(1, len(values)))
     entries = torch.tensor(values)
     chunks: list[Tensor] = list(entries.split(size))
-    found = top_k.cut(lambda: chunks, k)
-    picked = torch.cat([found.picked(chunk) for chunk in chunks])
+    found = top_k.find_cut(lambda: chunks, k)
+    picked = torch.cat([found.pick(chunk) for chunk in chunks])
     expected = entries.abs().sort(descending=True, stable=True).indices[:k].sort().values
     assert torch.equal(picked.nonzero().flatten(), expected)
 
 
 def test_more_entries_than_one_chunk() -> None:
     entries = torch.randn(2 * top_k.CHUNK + 5, generator=torch.Generator().manual_seed(0))
-    found = top_k.cut(lambda: [entries], 100_000)
+    found = top_k.find_cut(lambda: [entries], 100_000)
     kth = entries.abs().sort(descending=True).values[100_000 - 1]
     assert found.bits == int(top_k.magnitude_bits(kth[None]))
 
@@ -44,10 +44,10 @@ def test_more_entries_than_one_chunk() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_is_refused(bad: float) -> None:
     with pytest.raises(DeltaError, match="NaN or infinite"):
-        top_k.cut(lambda: [torch.tensor([1.0, bad])], 1)
+        top_k.find_cut(lambda: [torch.tensor([1.0, bad])], 1)
 
 
 @pytest.mark.parametrize("entries", [torch.ones(3), torch.empty(0)])
 def test_more_than_there_are_is_refused(entries: Tensor) -> None:
     with pytest.raises(DeltaError, match=f"k = 4 .* {len(entries)} maskable"):
-        top_k.cut(lambda: [entries], 4)
+        top_k.find_cut(lambda: [entries], 4)

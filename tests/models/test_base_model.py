@@ -61,7 +61,7 @@ def test_other_weights_than_described_are_refused(pico_bert: Path, pico_xlmr: Pa
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": null, "more": 1}'])
 def test_what_is_no_description_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "base.json").write_text(content)
-    with pytest.raises(DeftxError, match=r"base\.json is (not a description of a base model|damaged: it is no JSON)"):
+    with pytest.raises(DeftxError, match=r"base\.json is (not a description of a base model|corrupted \(not a? ?JSON)"):
         base_model.read(tmp_path / "base.json")
 
 

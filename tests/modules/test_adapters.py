@@ -311,7 +311,7 @@ def test_a_damaged_file(tmp_path: Path) -> None:
     content = bytearray((tmp_path / "a").read_bytes())
     content[-3] ^= 1
     (tmp_path / "a").write_bytes(content)
-    with pytest.raises(VectorError, match="is damaged"):
+    with pytest.raises(VectorError, match="is corrupted"):
         adapters.load(tmp_path / "a")
 
 

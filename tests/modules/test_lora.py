@@ -299,7 +299,7 @@ def test_a_damaged_file(tmp_path: Path, pico_bert: Path) -> None:
     content = bytearray((tmp_path / "language0").read_bytes())
     content[-3] ^= 1
     (tmp_path / "language0").write_bytes(content)
-    with pytest.raises(VectorError, match="is damaged"):
+    with pytest.raises(VectorError, match="is corrupted"):
         lora.load(tmp_path / "language0")
 
 
@@ -332,7 +332,7 @@ def test_mistakes_at_the_command_line(tmp_path: Path, pico_bert: Path) -> None:
     assert "was made for another base model" in composed(other)
     assert "LoRA is a product of factors, added to whole matrices" in composed(task, one, "--write", tmp_path / "sum")
     assert "LoRA is a product of factors" in composed(task, one, "--conflicts", "ties")
-    assert "several vectors carry a head" in composed(task, task)
+    assert "several vectors have a head" in composed(task, task)
     assert "has the weight nan" in composed(f"{one}:nan")
     rows = pico.rows(tmp_path / "rows.csv")
     data = ["--base", pico_bert, "--train", rows, "--valid", rows, "--out", out]

@@ -70,10 +70,10 @@ def test_a_file_cut_at_any_byte_is_refused(tmp_path: Path, kind: str) -> None:
     cuts = {*range(10), len(content) - 1, *np.random.default_rng(0).integers(0, len(content), 100).tolist()}
     for length in cuts:
         (tmp_path / "v").write_bytes(content[:length])
-        with pytest.raises(VectorError, match="damaged"):
+        with pytest.raises(VectorError, match="corrupted"):
             vector_files.load(tmp_path / "v")
     (tmp_path / "v").write_bytes(content + b"0")
-    with pytest.raises(VectorError, match="damaged"):
+    with pytest.raises(VectorError, match="corrupted"):
         vector_files.load(tmp_path / "v")
 
 
@@ -126,7 +126,7 @@ def test_a_delta_is_read_one_parameter_at_a_time(tmp_path: Path) -> None:
     content = bytearray((tmp_path / "v").read_bytes())
     content[-1] ^= 1
     (tmp_path / "v").write_bytes(content)
-    with vector_files.open_delta(tmp_path / "v") as file, pytest.raises(VectorError, match="damaged"):
+    with vector_files.open_delta(tmp_path / "v") as file, pytest.raises(VectorError, match="corrupted"):
         for name in file.names:
             file.rows(name), file.read(name)
     vector_files.save(vectors.sparse(), tmp_path / "sft")
@@ -325,5 +325,5 @@ def test_content_with_right_checksums_is_checked_all_the_same(
     tmp_path: Path, kind: vector_files.Kind, tensors: dict[str, np.ndarray]
 ) -> None:
     """Gaps that overflow, positions outside, arrays that do not belong together: whoever wrote them."""
-    with pytest.raises(VectorError, match=r"v(:| is damaged)"):
+    with pytest.raises(VectorError, match=r"v(:| is corrupted)"):
         vector_files.load(written(tmp_path / "v", kind, tensors))

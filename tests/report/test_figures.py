@@ -18,8 +18,7 @@ from deftx.merging import overlap as overlap_table
 from deftx.modules import vectors as vector_files
 from deftx.report.figures import build as build_figures
 from deftx.report.figures import style
-from deftx.report.figures.method_styles import MARKERS, METHOD_COLOURS
-from deftx.report.figures.method_styles import looks as looks_of
+from deftx.report.figures.method_styles import MARKERS, METHOD_COLOURS, styles_of
 from deftx.report.tables import build as build_tables
 from deftx.report.tables.spec import Plan
 from tests.helpers import REPOSITORY, results, vectors
@@ -86,8 +85,8 @@ def test_published_scores_are_drawn_where_there_are_any(tmp_path: Path) -> None:
     build_tables.build(tmp_path, Plan.model_validate(plan), tmp_path / "tables")
     build_figures.build(tmp_path / "tables", {}, {}, tmp_path / "figures")
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"scores", "published"}
-    assert "Not alike in mood: the data are others." in (tmp_path / "tables" / "published.md").read_text()
-    axes = build_figures.published(pd.read_csv(tmp_path / "tables" / "published.csv")).axes[0]
+    assert "Differences in mood: the data are others." in (tmp_path / "tables" / "published.md").read_text()
+    axes = build_figures.draw_published(pd.read_csv(tmp_path / "tables" / "published.csv")).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["LT-SFT: one", "LT-SFT: mean"]
     drawn = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
     assert drawn["published, outside our interval"] == [1.0, 2.0] and drawn["published"] == []
@@ -128,18 +127,18 @@ def grid(methods: tuple[str, ...], languages: int, titles: tuple[str, ...] = ())
 
 
 @given(st.lists(st.from_regex(r"\A[ab](-[ab]){0,4}\Z"), unique=True, max_size=40))
-def test_every_method_has_a_look_of_its_own(methods: list[str]) -> None:
+def test_every_method_has_a_style_of_its_own(methods: list[str]) -> None:
     """However many of them are related."""
-    looks = list(looks_of(methods).values())
-    assert len({(look.face, look.hatch) for look in looks}) == len(methods), "bars"
-    assert len({(look.colour, bool(look.hatch), look.marker) for look in looks[:10]}) == len(methods[:10]), "points"
+    styles = list(styles_of(methods).values())
+    assert len({(s.face, s.hatch) for s in styles}) == len(methods), "bars"
+    assert len({(s.colour, bool(s.hatch), s.marker) for s in styles[:10]}) == len(methods[:10]), "points"
 
 
 def test_related_methods_have_one_colour() -> None:
-    looks = looks_of(PAPER["methods"])
-    assert looks["deft-x"].colour == looks["deft-x-uniform"].colour
-    assert (looks["deft-x"].hatch, looks["deft-x-uniform"].hatch) == ("", "//////")
-    others = [look.colour for name, look in looks.items() if name != "deft-x-uniform"]
+    styles = styles_of(PAPER["methods"])
+    assert styles["deft-x"].colour == styles["deft-x-uniform"].colour
+    assert (styles["deft-x"].hatch, styles["deft-x-uniform"].hatch) == ("", "//////")
+    others = [s.colour for name, s in styles.items() if name != "deft-x-uniform"]
     assert len(set(others)) == len(others)
 
 
@@ -169,7 +168,7 @@ def test_colours_of_methods_differ_for_all_eyes(eyes: str) -> None:
 
 
 def test_bars_of_the_paper_have_colours_of_their_own() -> None:
-    axes = build_figures.scores(grid(tuple(PAPER["methods"]), 10)).axes
+    axes = build_figures.draw_scores(grid(tuple(PAPER["methods"]), 10)).axes
     assert len(axes) == 2, "languages in two lines"
     ticks = [label.get_text() for one in axes for label in one.get_xticklabels()]
     assert ticks == [*(f"l{n}" for n in range(10)), "mean of\ntargets"]
@@ -181,21 +180,21 @@ def test_bars_of_the_paper_have_colours_of_their_own() -> None:
 @pytest.mark.parametrize("count", [2, 4, 10, 25])
 def test_gains_stand_nearer_to_their_own_language_than_to_the_next(count: int) -> None:
     methods = tuple(f"method {n}" for n in range(count))
-    axes = build_figures.gains(grid(methods, 2), methods).axes[0]
+    axes = build_figures.draw_gains(grid(methods, 2), methods).axes[0]
     points = [line.get_ydata() for line in axes.get_lines() if line.get_marker() in MARKERS]
     assert len(points) == count
     first, second, mean = (np.array([place[n] for place in points]) for n in range(3))
     assert np.ptp(first) < (second - first).min() and second.max() < mean.min()
 
 
-def test_a_method_looks_alike_in_scores_and_gains() -> None:
-    """The control has no gains, and the others keep their looks."""
+def test_a_method_has_one_style_in_scores_and_gains() -> None:
+    """The control has no gains, and the others keep their styles."""
     methods = tuple(PAPER["methods"])
     table = grid(methods, 2)
-    drawn = build_figures.gains(table[table["method"] != "task-sft"], methods).axes[0].get_legend_handles_labels()
+    drawn = build_figures.draw_gains(table[table["method"] != "task-sft"], methods).axes[0].get_legend_handles_labels()
     colours = {label: handle[0].get_color() for handle, label in zip(*drawn, strict=True)}
     assert "task-sft" not in colours
-    assert colours == {name: look.colour for name, look in looks_of(methods).items() if name in colours}
+    assert colours == {name: s.colour for name, s in styles_of(methods).items() if name in colours}
 
 
 @pytest.mark.parametrize("count", [3, 4, 10, 13])
@@ -203,7 +202,7 @@ def test_no_legend_is_cut_off(count: int) -> None:
     methods = tuple(f"m{n}" for n in range(count))
     table = grid(methods, 4, tuple(f"a method with a title of its own, {n}" for n in range(count)))
     with mpl.rc_context(build_figures.STYLE):
-        for figure in (build_figures.scores(table), build_figures.gains(table, methods)):
+        for figure in (build_figures.draw_scores(table), build_figures.draw_gains(table, methods)):
             inside(figure)
 
 
@@ -223,10 +222,10 @@ def test_figures_of_many_languages_fit_a_page() -> None:
     report = {"encoder.layer.0.attention.self.query.weight": seen}
     reports = {f"{s}/{name}": report for s in ("b", "a", "lt-sft", "c", "d") for name in names}
     drawn = [
-        build_figures.scores(grid(tuple(PAPER["methods"]), 20)),
-        build_figures.overlap({s: pd.DataFrame(pairs) for s in ("lt-sft", "deft-x")}),
-        build_figures.spectra(reports),
-        build_figures.density(reports),
+        build_figures.draw_scores(grid(tuple(PAPER["methods"]), 20)),
+        build_figures.draw_overlap({s: pd.DataFrame(pairs) for s in ("lt-sft", "deft-x")}),
+        build_figures.draw_spectra(reports),
+        build_figures.draw_density(reports),
     ]
     assert all(figure.get_figwidth() <= style.PAGE for figure in drawn)
     titles = [axes.get_title(loc="left") for axes in drawn[-1].axes if axes.get_visible()]

@@ -18,7 +18,7 @@ from deftx.core.integrity import write_json
 from deftx.modules.registry import MODULE_TYPES
 from deftx.report.page import build as build_page
 from deftx.report.page import runtimes, score_findings, vector_findings
-from deftx.report.page.sections import SUBJECTS
+from deftx.report.page.sections import SECTIONS
 from deftx.report.tables.storage import read_rows
 from deftx.workflow import artifacts
 from tests.helpers import REPOSITORY, browser, results
@@ -42,7 +42,7 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-# Answers
+# Findings
 
 
 def scored(*means: float) -> list[dict[str, str]]:
@@ -54,7 +54,7 @@ def scored(*means: float) -> list[dict[str, str]]:
 
 @given(st.lists(st.integers(1, 99), min_size=1, max_size=8))
 def test_the_highest_method_is_named_first(means: list[int]) -> None:
-    said, *stars = score_findings.scores(scored(*means)).splitlines()
+    said, *stars = score_findings.describe_scores(scored(*means)).splitlines()
     assert said.startswith(f"Highest on the mean of targets: M{means.index(max(means))}, {max(means)}.0 [")
     others = sorted(means, reverse=True)[1:]
     assert (f", {others[0]}.0 [" in said.partition("before")[2]) if others else "before" not in said
@@ -63,7 +63,7 @@ def test_the_highest_method_is_named_first(means: list[int]) -> None:
 
 def test_tasks_are_named_where_there_are_several() -> None:
     twice = [*scored(10, 20), *(row | {"task": "topic"} for row in scored(5))]
-    assert score_findings.scores(twice).splitlines() == [
+    assert score_findings.describe_scores(twice).splitlines() == [
         "mood: Highest on the mean of targets: M1, 20.0 [19.0\N{EN DASH}21.0], before M0, 10.0 [9.0\N{EN DASH}11.0].",
         "mood: Stars mark scores that differ from those of M0.",
         "topic: Highest on the mean of targets: M0, 5.0 [4.0\N{EN DASH}6.0].",
@@ -74,8 +74,8 @@ def test_of_many_comparisons_the_sure_ones_are_counted() -> None:
     lines = [f"mood,a,A,mean,{difference},{p},A beats it" for difference, p in
              ((1, 0.01), (2, 0.04), (3, 0.05), (-1, 0.001), (-2, 0.9), (0, 1))]  # fmt: skip
     table = rows("\n".join(["task,method,title,language,difference,p_holm,statement", *lines]))
-    assert score_findings.comparisons(table[:5]) == "\n".join(["A beats it."] * 5)
-    assert score_findings.comparisons(table) == (
+    assert score_findings.describe_comparisons(table[:5]) == "\n".join(["A beats it."] * 5)
+    assert score_findings.describe_comparisons(table) == (
         "On the mean of targets A is significantly better than 2 of 6 other methods, and worse than 1 "
         "(p < 0.05 in each test)."
     )
@@ -90,7 +90,7 @@ def gained(*gains: float) -> list[dict[str, str]]:
 
 
 def test_gains_and_where() -> None:
-    assert score_findings.gains(gained(-4.0, 2.0)).splitlines() == [
+    assert score_findings.describe_gains(gained(-4.0, 2.0)).splitlines() == [
         "Over C, in points on the mean of targets: M1 +1.5 [\N{MINUS SIGN}3.0, 4.0], "
         "M0 \N{MINUS SIGN}3.0 [\N{MINUS SIGN}3.0, 4.0].",
         "In single languages: \N{MINUS SIGN}4.0 (M0, One) to +2.0 (M1, One).",
@@ -98,15 +98,15 @@ def test_gains_and_where() -> None:
 
 
 def test_of_many_gains_the_outermost_are_named() -> None:
-    said = score_findings.gains(gained(*range(1, 10)))
+    said = score_findings.describe_gains(gained(*range(1, 10)))
     assert "M8 +6.8" in said and "M0 +0.8" in said and "M4" not in said
 
 
 def test_trainings_that_ended_better() -> None:
     """A loss falls, a score rises; neither moving is no better."""
     lines = ["10,masked_lm_loss,3.0,2.0", "10,macro_f1,0.3,0.2", "10,macro_f1,0.3,0.9", "10,macro_f1,1,1", "5,,,"]
-    said = score_findings.training(rows("\n".join(["tokens,measure,before,after", *lines])))
-    assert said == "2 of 4 trainings end better than they began; together they read 45 tokens."
+    said = score_findings.describe_training(rows("\n".join(["tokens,measure,before,after", *lines])))
+    assert said == "2 of 4 trainings end better than they began; all trainings read 45 tokens."
 
 
 def test_ranks_and_places_of_masks() -> None:
@@ -117,18 +117,18 @@ def test_ranks_and_places_of_masks() -> None:
         f"deft-x/{name}": {"embeddings.word.weight": flat | {"chosen": 0}, "layer.0.weight": matrix | {"rank": rank}}
         for name, rank in (("one", 2), ("task:mood", 8))
     }
-    said = vector_findings.spectra(masks)
-    assert "25 % of the full one for languages and 100 % of the full one for tasks" in said
-    assert vector_findings.density(masks).splitlines() == [
-        "lt-sft: embeddings, 50 % of all entries, are 75 % of a language's mask.",
-        "deft-x: embeddings, 50 % of all entries, are 0 % of a language's mask and 0 % of a task's mask.",
+    said = vector_findings.describe_spectra(masks)
+    assert "25 % of the full rank for languages and 100 % of the full rank for tasks" in said
+    assert vector_findings.describe_density(masks).splitlines() == [
+        "lt-sft: embeddings, 50 % of all elements, are 75 % of a language's mask.",
+        "deft-x: embeddings, 50 % of all elements, are 0 % of a language's mask and 0 % of a task's mask.",
     ]
-    assert vector_findings.spectra({"lt-sft/one": {"w": flat}}) == "No selection chooses a rank."
+    assert vector_findings.describe_spectra({"lt-sft/one": {"w": flat}}) == "No selection chooses a rank."
 
 
 def test_overlap_of_vectors() -> None:
     pairs = rows("one,other,jaccard,cosine\na,b,0.3,0.5\na,c,0.1,-0.1\n")
-    assert vector_findings.overlap({"deft-x": pairs, "lt-sft": pairs[:1], "empty": []}).splitlines() == [
+    assert vector_findings.describe_overlap({"deft-x": pairs, "lt-sft": pairs[:1], "empty": []}).splitlines() == [
         "lt-sft: Jaccard 0.30 and cosine 0.50 in the mean over pairs; a and b share most (0.30, cosine 0.50).",
         "deft-x: Jaccard 0.20 and cosine 0.20 in the mean over pairs; a and b share most (0.30, cosine 0.50).",
     ]
@@ -137,25 +137,25 @@ def test_overlap_of_vectors() -> None:
 def test_costs_of_methods_with_gaps() -> None:
     lines = ["a,A,,30.4", "b,B,2000000,7619.6", "c,C,1000000,61"]
     table = rows("\n".join(["method,title,bytes,seconds", *lines]))
-    assert score_findings.costs([row | {"task": "mood", "language": "mean"} for row in table]) == (
+    assert score_findings.describe_costs([row | {"task": "mood", "language": "mean"} for row in table]) == (
         "The model of a language stores 1.0 MB (C) to 2.0 MB (B) and takes 30.4 s (A) to 2 h 07 min (B)."
     )
 
 
-def test_knobs() -> None:
+def test_hyper_parameters() -> None:
     settings = {
         "x": {"title": "share", "at": [0.1, 0.5], "series": {"s": ["m0", "m1"]}},
         "y": {"title": "rule", "at": ["one\nline", "two"], "series": {"s": ["m1", "m0"]}},
     }
-    assert score_findings.sweeps(scored(40, 60), settings).splitlines() == [
+    assert score_findings.describe_sweeps(scored(40, 60), settings).splitlines() == [
         "share: 40.0 to 60.0, highest at 0.5.",
         "rule: 40.0 to 60.0, highest at one line.",
     ]
 
 
-@pytest.mark.parametrize("subject", ["scores", "comparisons", "seeds", "gains", "published", "costs"])
-def test_empty_tables_say_nothing(subject: str) -> None:
-    assert getattr(score_findings, subject)([]) == ""
+@pytest.mark.parametrize("section", ["scores", "comparisons", "seeds", "gains", "published", "costs"])
+def test_empty_tables_have_no_finding(section: str) -> None:
+    assert getattr(score_findings, f"describe_{section}")([]) == ""
 
 
 # Stages
@@ -175,9 +175,9 @@ def test_stages_are_summed_each_file_once(tmp_path: Path) -> None:
     assert [stage.title for stage in found] == ["corpus", "full fine-tuning (language)", "full fine-tuning (task)"]
     assert found[1] == ("full fine-tuning (language)", 2, 7.0, 3.5, 4.5, 4.0, 300.0)
     assert str(found[2].peak_mb) == "nan" and found[2].cpu_seconds == 0
-    assert runtimes.answer(found).splitlines() == [
-        "All jobs together took 12.0 s; the longest stage is full fine-tuning (language), 58 %.",
-        "The largest job held 300 MB: full fine-tuning (language).",
+    assert runtimes.write_finding(found).splitlines() == [
+        "All jobs took 12.0 s in total; the longest stage is full fine-tuning (language), 58 %.",
+        "The largest job used 300 MB: full fine-tuning (language).",
     ]
 
 
@@ -193,7 +193,7 @@ def test_every_benchmark_belongs_to_a_stage() -> None:
     ("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (7619.6, "2 h 07 min")]
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert runtimes.duration(seconds) == text
+    assert runtimes.format_duration(seconds) == text
 
 
 # The page
@@ -233,11 +233,11 @@ def test_the_page_holds_everything_and_loads_nothing(page: Path) -> None:
     text = page.read_text()
     for title in ("Scores", "Differences", "Seeds", "Gains", "Trainings", "Run times and memory", "Configuration"):
         assert f'-title">{title}</h2>' in text
-    assert "Beside published scores" not in text and "Knobs" not in text
+    assert "Comparison with published scores" not in text and "Hyper-parameters" not in text
     assert text.count("<svg ") == 2
     assert "DeFT-X &amp; co" in text and "DeFT-X & co" not in text
     assert "somebody/tiny, 864 parameters, hash aaaaaaaa" in text
-    assert "Language src to Language one, Language two. Macro-F1 on 40 test items a language" in text
+    assert "Language src to Language one, Language two. Macro-F1 on 40 test items per language" in text
     assert "macro_f1|n:40|seed:0,1|base:aaaaaaaa" in text and "snakemake 9." in text
     assert not re.search(r"(src|href)=\"(?!#|data:)", text) and "@import" not in text and "url(http" not in text
     identifiers = re.findall(r' id="([^"]+)"', text)
@@ -252,7 +252,7 @@ def test_the_same_results_give_the_same_page(page: Path, tmp_path: Path) -> None
 
 def test_a_page_without_scores(page: Path, tmp_path: Path) -> None:
     message = refused("report", tmp_path, *arguments(page.parent)[1:], "--out", tmp_path / "report.html")
-    assert message.startswith(f"{tmp_path / 'scores.csv'} holds no scores; make it by `deftx tables`")
+    assert message.startswith(f"{tmp_path / 'scores.csv'} contains no scores. Build it: `deftx tables`")
     assert not (tmp_path / "report.html").exists()
 
 
@@ -262,7 +262,7 @@ def test_tables_of_another_version(page: Path, tmp_path: Path) -> None:
         write_text(tmp_path / table.name, table.read_text().replace(",over\n", ",control\n"))
     message = refused("report", tmp_path, *arguments(page.parent)[1:], "--out", tmp_path / "report.html")
     assert message.startswith(
-        f"{tmp_path / 'gains.csv'} has no column over: another version made it; run `make figures`"
+        f"{tmp_path / 'gains.csv'} has no column over: another version wrote it. Rebuild it: `make figures`"
     )
 
 
@@ -283,12 +283,12 @@ def test_a_caption_in_another_form(page: Path, tmp_path: Path, text: str) -> Non
     assert "the caption of scores needs three paragraphs, which begin with **Question.**" in message
 
 
-def test_every_subject_has_a_caption() -> None:
+def test_every_section_has_a_caption() -> None:
     texts = {path.stem: path.read_text() for path in CAPTIONS}
-    assert texts.keys() == SUBJECTS.keys() | {"page", "workflow"}
-    for name in SUBJECTS:
-        question, answer, measured = build_page.paragraphs(texts[name], name, "It is said.")
-        assert question.endswith("?") and answer == "It is said." and measured.endswith(".")
+    assert texts.keys() == SECTIONS.keys() | {"page", "workflow"}
+    for name in SECTIONS:
+        question, finding, measured = build_page.split_caption(texts[name], name, "It is so.")
+        assert question.endswith("?") and finding == "It is so." and measured.endswith(".")
 
 
 def test_the_page_is_packaged() -> None:

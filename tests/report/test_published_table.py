@@ -45,7 +45,7 @@ def ours(language: str, score: float, low: float, high: float, method: str = "lt
 
 def test_what_lies_outside_our_interval_is_marked() -> None:
     published = comparable("nusax-xlm-r-base", {"lt-sft-released": "lt-sft"}, NUSAX)
-    rows = published_table.rows(
+    rows = published_table.compare(
         [
             ours("ace", 78.0, 76.0, 79.7),  # published: 79.7, the very end
             ours("ban", 78.0, 76.0, 80.0),  # 82.0
@@ -65,6 +65,6 @@ def test_what_lies_outside_our_interval_is_marked() -> None:
     assert "| sentiment | ban | LT-SFT | 78.0 [76.0-80.0] | 82.0 (1) | -4.0† |" in text
     assert "| -1.7 |" in text
     assert (
-        "\n\nNot alike in sentiment: other rows.\n\n1. LT-SFT, released vectors, XLM-R base: composable-sft, MODELS.md"
-        in text
+        "\n\nDifferences in sentiment: other rows.\n\n"
+        "1. LT-SFT, released vectors, XLM-R base: composable-sft, MODELS.md" in text
     )

@@ -1,4 +1,4 @@
-"""Sweeps: every value of a knob at its place, with its score and interval."""
+"""Sweeps: every value of a hyper-parameter at its position, with its score and interval."""
 
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,11 @@ def test_figures_are_written_in_three_formats(tmp_path: Path) -> None:
 
 def test_a_method_without_scores(tmp_path: Path) -> None:
     table().query("method != 'b'").to_csv(tmp_path / "scores.csv", index=False)
-    with pytest.raises(DatasetError, match=r"scores\.csv has no score of b, which the sweep weight names"):
+    with pytest.raises(DatasetError, match=r"scores\.csv contains no score of b, named in sweep weight"):
         sweeps.build(tmp_path / "scores.csv", SWEEPS, tmp_path / "sweeps")
 
 
 def test_a_series_of_another_length(tmp_path: Path) -> None:
     settings = '{"x": {"title": "x", "at": [1, 2], "series": {"A": ["a"]}}}'
     message = refused("sweeps", tmp_path / "scores.csv", "--settings", settings, "--out", tmp_path / "sweeps")
-    assert "the series 'A' names 1 methods for 2 values" in message
+    assert "the series 'A' has 1 methods for 2 values" in message

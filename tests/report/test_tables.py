@@ -183,7 +183,7 @@ def test_predictions_of_other_items_are_refused(tmp_path: Path) -> None:
     results.predictions(tmp_path, LANGUAGES, SEEDS)
     path = tmp_path / "predictions" / "lt-sft" / "mood" / "one" / "seed1.csv"
     path.write_text(path.read_text().replace("0,bad,", "x,bad,", 1))
-    with pytest.raises(DatasetError, match=r"lt-sft/mood/one/seed1\.csv is about other items"):
+    with pytest.raises(DatasetError, match=r"lt-sft/mood/one/seed1\.csv has other items"):
         build_tables.build(tmp_path, Plan.model_validate(results.plan(LANGUAGES, SEEDS)), tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
@@ -193,7 +193,7 @@ def test_methods_scored_on_other_items_are_refused(tmp_path: Path) -> None:
     results.predictions(tmp_path, LANGUAGES, [0])
     path = tmp_path / "predictions" / "lt-sft" / "mood" / "one" / "seed0.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
-    with pytest.raises(DatasetError, match=r"lt-sft.* is about other items"):
+    with pytest.raises(DatasetError, match=r"lt-sft.* has other items"):
         build_tables.build(tmp_path, Plan.model_validate(results.plan(LANGUAGES, [0])), tmp_path / "tables")
 
 

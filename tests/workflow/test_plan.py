@@ -295,7 +295,7 @@ def test_the_size_of_a_model_without_loading_it(tmp_path: Path, monkeypatch: pyt
     described.write_text(json.dumps({"shapes": shapes}))
     assert shape_of(*base_of(experiment())) == Shape(1, 4, 6, 50, 9)
     described.write_text('{"shapes": {')
-    with pytest.raises(ResultError, match=r"base\.json is damaged: .* snakemake --force"):
+    with pytest.raises(ResultError, match=r"base\.json is corrupted .* snakemake --force"):
         shape_of(*base_of(experiment()))
 
 
@@ -309,7 +309,7 @@ def test_text_is_counted_where_it_is_there(tmp_path: Path, monkeypatch: pytest.M
     statistics.write_text('{"characters": 6000}')
     assert blocks(graph, corpus, 100) == 19
     statistics.write_text('{"characters": ')
-    with pytest.raises(ResultError, match=r"stats\.json is damaged"):
+    with pytest.raises(ResultError, match=r"stats\.json is corrupted"):
         blocks(graph, corpus, 100)
 
 

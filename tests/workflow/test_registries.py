@@ -98,6 +98,9 @@ def test_the_fields_of_an_entry_count_and_its_words_do_not(entry: Any) -> None:
     assert code_of_entry(replace(entry, name="another"), *code) != before
 
 
+REFUSALS = r"unknown'.*(types|kinds|transforms) are|'unknown' \(known: |'unknown'.* it may be"
+
+
 def test_names_of_methods_are_checked_against_the_registries() -> None:
     for place, value in (
         ("methods/lt-sft/task", "unknown"),
@@ -108,7 +111,9 @@ def test_names_of_methods_are_checked_against_the_registries() -> None:
         ("tasks/sentiment/forward", "unknown"),
         ("views", {"v": {"dataset": "smsa", "steps": [{"transform": "unknown"}]}}),
     ):
-        with pytest.raises(Exception, match=r"unknown'.*(types|rules|kinds|transforms) are|'unknown'.* it may be"):
+        with pytest.raises(
+            Exception, match=r"unknown'.*(types|kinds|transforms) are|'unknown' \(known: |'unknown'.* it may be"
+        ):
             validate(changed(place, value))
 
 

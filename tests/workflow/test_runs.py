@@ -143,7 +143,7 @@ def test_a_key_that_stands_twice(project: Project) -> None:
     for named in ((), ("--configfile", "config/quickstart.yaml")):
         output = failed(project, *named)
         assert output.count("config/quickstart.yaml cannot be used:") == 1
-        assert "the key name stands in line 1 already; keep one" in output
+        assert "the key name is already in line 1; keep one" in output
 
 
 def test_what_cannot_be_reached_is_asked_for_once(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""How figures look, and how they are written.
+"""Style and file formats of figures.
 
-As SVG, PDF and PNG, in colours that colour-blind readers can tell apart (Okabe & Ito 2008) and letters of 7 points at
-the printed size. None is wider than a page.
+Figures are SVG, PDF and PNG, in colours that colour-blind readers can distinguish (Okabe & Ito 2008), with text of 7
+points at the printed size. None is wider than a page.
 """
 
 from collections.abc import Sequence
@@ -38,13 +38,13 @@ PAGE = 7.0  # inches: both
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG, PDF and PNG; none holds the time."""
+    """Write a figure as SVG, PDF and PNG, without time stamps."""
     for form, times in (("svg", {"Date": None}), ("pdf", {"CreationDate": None}), ("png", {})):
         with publish(path.with_suffix(f".{form}")) as temporary:
             figure.savefig(temporary, format=form, metadata=times)
 
 
-def in_lines(names: Sequence[str], most: int) -> list[list[str]]:
-    """Names in lines of at most `most`, about equally long."""
+def split_rows(names: Sequence[str], most: int) -> list[list[str]]:
+    """Split names into rows of at most `most`, about equally long."""
     count = -(-len(names) // max(1, most))
-    return [list(line) for line in np.array_split(np.array(names, dtype=object), count)]
+    return [list(row) for row in np.array_split(np.array(names, dtype=object), count)]

@@ -1,1 +1,1 @@
-"""The report on one page, and what it says in words."""
+"""Page of the report, and its findings in sentences."""

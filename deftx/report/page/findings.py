@@ -1,7 +1,7 @@
-"""Answers: what each table and figure of the report says.
+"""Findings: the sentences that state what each table and figure of the report shows.
 
-Captions (captions/*.rst) ask a question and say how it was measured; the answer between the two is made here, for the
-page and for Snakemake's own report.
+Captions (captions/*.rst) ask a question and describe how it was measured; the finding between the two is written here,
+for the page and for Snakemake's own report.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,43 +13,46 @@ from deftx.report.page import score_findings, vector_findings
 from deftx.report.tables.storage import Row, read_rows
 
 
-class Found(NamedTuple):
-    """What an experiment has left, read."""
+class Results(NamedTuple):
+    """Tables and reports of an experiment, as read from disk."""
 
     tables: Mapping[str, Sequence[Row]]
-    """Lines by the name of their file without ending; none where there is no such table."""
+    """Rows by the name of their file without its ending; empty where the table does not exist."""
     overlaps: Mapping[str, Sequence[Row]]
     """Overlaps of vectors by selection."""
     reports: Mapping[str, Any]
     """Reports of masks by `selection/name`."""
     sweeps: Mapping[str, Any]
-    """The configuration's sweeps."""
+    """Sweeps of the configuration."""
 
 
-ANSWERS: Mapping[str, Callable[[Found], str]] = {
-    "scores": lambda found: score_findings.scores(found.tables["scores"]),
-    "comparisons": lambda found: score_findings.comparisons(found.tables["comparisons"]),
-    "seeds": lambda found: score_findings.seeds(found.tables["scores"]),
-    "gains": lambda found: score_findings.gains(found.tables["gains"]),
-    "published": lambda found: score_findings.published(found.tables["published"]),
-    "sweeps": lambda found: score_findings.sweeps(found.tables["scores"], found.sweeps),
-    "spectra": lambda found: vector_findings.spectra(found.reports),
-    "density": lambda found: vector_findings.density(found.reports),
-    "overlap": lambda found: vector_findings.overlap(found.overlaps),
-    "costs": lambda found: score_findings.costs(found.tables["costs"]),
-    "training": lambda found: score_findings.training(found.tables["training"]),
+WRITERS: Mapping[str, Callable[[Results], str]] = {
+    "scores": lambda results: score_findings.describe_scores(results.tables["scores"]),
+    "comparisons": lambda results: score_findings.describe_comparisons(results.tables["comparisons"]),
+    "seeds": lambda results: score_findings.describe_seeds(results.tables["scores"]),
+    "gains": lambda results: score_findings.describe_gains(results.tables["gains"]),
+    "published": lambda results: score_findings.describe_published(results.tables["published"]),
+    "sweeps": lambda results: score_findings.describe_sweeps(results.tables["scores"], results.sweeps),
+    "spectra": lambda results: vector_findings.describe_spectra(results.reports),
+    "density": lambda results: vector_findings.describe_density(results.reports),
+    "overlap": lambda results: vector_findings.describe_overlap(results.overlaps),
+    "costs": lambda results: score_findings.describe_costs(results.tables["costs"]),
+    "training": lambda results: score_findings.describe_training(results.tables["training"]),
 }
-"""By subject (subjects.py); run times are no table's, and stages.py says what they say."""
+"""By section (sections.py). Run times have no table; runtimes.py describes them."""
 
 
-def read(tables: Path, reports: Mapping[str, Path], sweeps: Mapping[str, Any]) -> Found:
-    """Tables, overlaps and reports of masks; what is not there is empty."""
+def read(tables: Path, reports: Mapping[str, Path], sweeps: Mapping[str, Any]) -> Results:
+    """Load tables, overlaps and reports of masks; missing tables are empty."""
     names = ("scores", "comparisons", "seeds", "gains", "published", "costs", "training")
-    found = {name: read_rows(tables / f"{name}.csv") for name in names}
+    rows = {name: read_rows(tables / f"{name}.csv") for name in names}
     overlaps = {path.stem.removeprefix("overlap-"): read_rows(path) for path in sorted(tables.glob("overlap-*.csv"))}
-    return Found(found, overlaps, {name: read_json(path) for name, path in reports.items()}, sweeps)
+    return Results(rows, overlaps, {name: read_json(path) for name, path in reports.items()}, sweeps)
 
 
-def answer(subject: str, found: Found) -> str:
-    """What a subject says, a sentence a line; nothing where it has no table."""
-    return ANSWERS[subject](found)
+def write_finding(section: str, results: Results) -> str:
+    """Return the finding of a section, one sentence per line; empty where it has no table."""
+    return WRITERS[section](results)
+
+
+answer = write_finding  # the name that rules use

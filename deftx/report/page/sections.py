@@ -1,12 +1,12 @@
-"""Subjects of the report, in reading order: each has a caption (captions/*.rst), and a table or figure or both."""
+"""Sections of the report, in reading order: each has a caption (captions/*.rst), and a table or a figure or both."""
 
-SUBJECTS = {
+SECTIONS = {
     "scores": "Scores",
     "comparisons": "Differences",
     "seeds": "Seeds",
     "gains": "Gains",
-    "published": "Beside published scores",
-    "sweeps": "Knobs",
+    "published": "Comparison with published scores",
+    "sweeps": "Hyper-parameters",
     "spectra": "Spectra",
     "density": "Masks",
     "overlap": "Overlap of vectors",
@@ -14,4 +14,6 @@ SUBJECTS = {
     "training": "Trainings",
     "stages": "Run times and memory",
 }
-"""Headings by subject."""
+"""Headings by section."""
+
+SUBJECTS = SECTIONS  # the name that rules use

@@ -1,10 +1,10 @@
-"""Costs: what each method trains, stores and takes for one language, beside the score it gets for that.
+"""Costs: what each method trains, stores and takes for one language, compared with its score.
 
-Parameters and bytes are of the modules that make up the model: what would have to be sent to somebody who has the
-base. Memory and time are of every training and mask they needed, the start of the task's training included; what
-several methods share is counted for each of them. Memory is main memory: what a GPU holds is not measured. Times and
-memory come from Snakemake's benchmark files and depend on the machine, so no other table holds them. Where a training
-was stopped and went on, the last part alone is timed.
+Parameters and bytes are those of the modules of the model: what a user who has the base model would have to download.
+Memory and time include every training and mask they needed, and the initialization of the task's training. What several
+methods share is counted for each of them. Memory is main memory; the memory of GPUs is not measured. Times and memory
+come from Snakemake's benchmark files and depend on the machine, so no other table contains them. If a training was
+resumed, only its last part is timed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ KEYS = ["task", "method", "language"]
 
 
 class Plan(BaseModel):
-    """Which modules are counted. A module is named by its file below the results, without ending."""
+    """Modules to count. A module is named by its file below the results, without its ending."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,24 +38,22 @@ class Plan(BaseModel):
     modules: dict[str, dict[str, dict[str, tuple[str, ...]]]]
     """Modules of the model by task, method and target language."""
     made: dict[str, tuple[str, ...]]
-    """What a module was made from."""
+    """Modules and masks that each was made from."""
     stages: dict[str, str]
-    """Folder of the benchmarks by the first part of a module's name, where it is another."""
+    """Folder of the benchmarks by the first part of a module's name, where they differ."""
 
 
 def build(results: Path, plan: Plan, scores: Path, out: Path) -> None:
-    """Write costs.csv (one row per task, method and target language, and their mean; scores with their signatures) and
-    costs.md (the means).
+    """Write costs.csv (per task, method and target language, and their means, with scores) and costs.md (the means).
 
-    `scores` is the table of scores (scores.csv), in percent. What is not there (a benchmark, a vector) leaves a gap, in
-    sums as well.
+    `scores` is the table of scores (scores.csv), in percent. A missing benchmark or vector leaves a gap, also in sums.
     """
     rows: list[dict[str, Any]] = []
     for task, methods in plan.modules.items():
         for method, languages in methods.items():
             keys = {"task": task, "method": method, "title": plan.methods[method]}
             cells = [
-                keys | {"language": lang, "name": plan.languages.get(lang, lang)} | cost(results, modules, plan)
+                keys | {"language": lang, "name": plan.languages.get(lang, lang)} | sum_costs(results, modules, plan)
                 for lang, modules in languages.items()
             ]
             means = {measure: float(np.mean([cell[measure] for cell in cells])) for measure in MEASURES}
@@ -66,13 +64,13 @@ def build(results: Path, plan: Plan, scores: Path, out: Path) -> None:
     write_text(out / "costs.md", markdown(table))
 
 
-def cost(results: Path, modules: Iterable[str], plan: Plan) -> dict[str, float]:
-    """What the model of one language costs: sums, and the largest memory of any job."""
+def sum_costs(results: Path, modules: Iterable[str], plan: Plan) -> dict[str, float]:
+    """Return the costs of the model of one language: sums, and the largest memory of any job."""
     modules = list(modules)
-    jobs = [_benchmark(results, job, plan.stages) for job in needed(modules, plan.made)]
+    jobs = [_read_benchmark(results, job, plan.stages) for job in collect_needed(modules, plan.made)]
     stored = [(results / module).with_name(f"{Path(module).name}.safetensors") for module in modules]
     return {
-        "parameters": float(sum(_record(results / f"{module}.json") for module in modules)),
+        "parameters": float(sum(_count_parameters(results / f"{module}.json") for module in modules)),
         "bytes": float(sum(path.stat().st_size if path.is_file() else float("nan") for path in stored)),
         "peak_mb": float(np.max([job["max_rss"] for job in jobs])),
         "seconds": sum(job["s"] for job in jobs),
@@ -80,25 +78,25 @@ def cost(results: Path, modules: Iterable[str], plan: Plan) -> dict[str, float]:
     }
 
 
-def needed(modules: Iterable[str], made: Mapping[str, Iterable[str]]) -> list[str]:
-    """The modules and all they were made from, at any depth, each once."""
-    found: dict[str, None] = {}
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        if module not in found:
-            found[module] = None
-            waiting += made.get(module, ())
-    return list(found)
+def collect_needed(modules: Iterable[str], sources: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the modules and everything they were made from, at any depth, each once."""
+    needed: dict[str, None] = {}
+    queue = list(modules)
+    while queue:
+        module = queue.pop()
+        if module not in needed:
+            needed[module] = None
+            queue += sources.get(module, ())
+    return list(needed)
 
 
-def _record(path: Path) -> float:
-    """Trained parameters of a module, head included; NaN where nothing was trained."""
+def _count_parameters(path: Path) -> float:
+    """Return the trained parameters of a module, head included; NaN where nothing was trained."""
     return float(read_json(path)["trained_parameters"]) if path.is_file() else float("nan")
 
 
-def _benchmark(results: Path, module: str, stages: Mapping[str, str]) -> dict[str, float]:
-    """Time (seconds) and memory (MB) of the job that made a module; NaN where Snakemake measured none."""
+def _read_benchmark(results: Path, module: str, stages: Mapping[str, str]) -> dict[str, float]:
+    """Return time (seconds) and memory (MB) of the job that made a module; NaN where Snakemake measured none."""
     family, _, rest = module.partition("/")
     path = results / BENCHMARKS / stages.get(family, family) / f"{rest}.jsonl"
     measured = benchmarks.last_run(path) or {}
@@ -106,7 +104,7 @@ def _benchmark(results: Path, module: str, stages: Mapping[str, str]) -> dict[st
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The means over target languages."""
+    """Return the means over target languages as a table."""
     lines = [
         "| task | method | mean of targets | parameters | stored (MB) | main memory (MB) | seconds | CPU seconds |",
         "|:--|:--|--:|--:|--:|--:|--:|--:|",

@@ -1,4 +1,4 @@
-"""Beside the paper: our scores next to published ones, and what lies outside our interval."""
+"""Comparison of our scores with published ones, and which lie outside our interval."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ COLUMNS = [
 ]
 
 
-def rows(ours: Sequence[Mapping[str, Any]], published: Sequence[Compared]) -> list[dict[str, Any]]:
-    """Our scores of one task beside published ones.
+def compare(ours: Sequence[Mapping[str, Any]], published: Sequence[Compared]) -> list[dict[str, Any]]:
+    """Return our scores of one task, compared with published ones.
 
-    `outside` says that they differ by more than our interval: the published score lies below its low or above its high
-    end. The interval is about test items alone; the published score has one of its own, which is not known.
+    `outside` is true if the published score lies below or above our interval. The interval is about test items alone;
+    that of the published score is not known.
 
     Args:
         ours: rows of scores, with `method`, `language`, `score`, `low`, `high`.
@@ -39,7 +39,7 @@ def rows(ours: Sequence[Mapping[str, Any]], published: Sequence[Compared]) -> li
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], notes: Mapping[str, str]) -> str:
-    """Rows as one table; below it what else differs, by task, and sources."""
+    """Return the rows as one table, followed by other differences, by task, and sources."""
     lines = ["| task | language | method | ours | published | difference |", "|:--|:--|:--|--:|--:|--:|"]
     for row in rows:
         ours = f"{row['score']:.1f} [{row['low']:.1f}\N{EN DASH}{row['high']:.1f}]"
@@ -50,11 +50,11 @@ def markdown(rows: Sequence[Mapping[str, Any]], notes: Mapping[str, str]) -> str
         lines.append(f"| {row['task']} | {row['name']} | {row['title']} | {ours} | {theirs} | {difference} |")
     note = (
         "In percent; in brackets our 95 % bootstrap interval over test items. \N{DAGGER}: the published score lies "
-        "outside it. The interval knows neither the chance of training nor that of the published score. Which base "
-        "our scores are from, their signatures say (published.csv)."
+        "outside it. The interval contains neither the chance of training nor that of the published score. The "
+        "signatures of our scores (published.csv) state their base."
     )
     sources = [f"{n}. {system}, {base}: {source}." for n, (system, base, source) in enumerate(_sources(rows), 1)]
-    differing = [f"Not alike in {task}: {said}" for task, said in notes.items()]
+    differing = [f"Differences in {task}: {note}" for task, note in notes.items()]
     return "\n".join([*lines, "", note, "", *(f"{line}\n" for line in differing), *sources, ""])
 
 

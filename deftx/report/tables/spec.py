@@ -1,4 +1,4 @@
-"""What is tabulated: tasks, methods, languages and seeds."""
+"""Specification of the tables: tasks, methods, languages and seeds."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -10,7 +10,7 @@ TABLES = ("scores", "seeds", "comparisons", "published", "gains", "training")
 
 
 class TaskPlan(BaseModel):
-    """What is tabulated of one task."""
+    """Specification of one task's tables."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,16 +18,16 @@ class TaskPlan(BaseModel):
     source: str
     targets: tuple[str, ...]
     scored: tuple[str, ...]
-    """Languages with scores: the targets, and the source where the test set has it."""
+    """Languages with scores: the targets, and the source if the test set has it."""
     metric: Metric = "macro_f1"
     published: tuple[Compared, ...] = ()
-    """Published scores to set beside ours."""
+    """Published scores to compare with ours."""
     note: str | None = None
-    """In what ours and the published scores differ, beside the method."""
+    """Other differences between ours and the published scores than the method."""
 
 
 class Plan(BaseModel):
-    """What is tabulated."""
+    """Specification of all tables."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,12 +38,12 @@ class Plan(BaseModel):
     """Names by language."""
     seeds: tuple[int, ...]
     lacking: dict[str, dict[str, tuple[str, ...]]] = {}
-    """Languages scored without a vector, by method that adds one and task: there is no text of them."""
+    """Languages scored without a vector, by method that adds one and task: they have no text."""
     vectors: tuple[str, ...] = ()
     """Trained deltas and SFTs, as their files' names below the results without the ending."""
     reference: str | None = None
-    """Method the others are tested against."""
+    """Method that all others are tested against."""
     proposed: str | None = None
     """Method that is tested against all others."""
     control: str | None = None
-    """Method without language vector that gains are counted from."""
+    """Method without language vector that gains are computed over."""
