@@ -1,7 +1,7 @@
-"""Snakemake's benchmark files: how long a job took, and how much memory.
+"""Snakemake's benchmark files: time and memory of jobs.
 
-A file holds a line of JSON for each time its job ran; what could not be measured, as of a job that ends before
-Snakemake has looked at it, is "NA".
+A file has a line of JSON for each run of its job. Values that could not be measured, as for a job that ends before
+Snakemake measures it, are "NA".
 """
 
 import json
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def last_run(path: Path) -> dict[str, float] | None:
-    """Return what Snakemake measured of a job's last run; None where there is no file, or no run in it.
+    """Return Snakemake's measurements of a job's last run, or None if there is no file or no run in it.
 
-    By name, for instance `s` and `cpu_time` in seconds, `max_rss` in MB. What was not measured has no entry.
+    They are by name, such as `s` and `cpu_time` in seconds, `max_rss` in MB. Missing values have no entry.
     """
     lines = path.read_text().splitlines() if path.is_file() else []
     if not lines:

@@ -1,8 +1,8 @@
-"""Removing deltas: what that frees, and what it costs later.
+"""Removal of deltas: the space it frees, and the time to rebuild them later.
 
-Deltas are the largest results: four bytes for each entry of the model. Masks are chosen from them, and models with
-dense modules hold them. Once masks are there nothing else reads them, until a new setting asks for another mask:
-Snakemake then trains those again that it needs, and makes anew all that came of them.
+Deltas are the largest results: four bytes for each parameter of the model. Masks are selected from them, and models
+with dense modules contain them. Once masks exist nothing else reads them, until a new setting needs another mask:
+Snakemake then retrains the deltas that it needs, and recomputes everything that depends on them.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from deftx.workflow import benchmarks
 from deftx.workflow.artifacts import BENCHMARKS, Composed, Mask, Predictions
 
 DELTAS = MODULE_TYPES["dense"].folder
-MADE = {
+DEPENDENTS = {
     MODULE_TYPES["dense"].stage: "full fine-tunings",
     f"{MODULE_TYPES['gradients'].stage}/task": "accumulated gradients of tasks",
     Mask.stage: "masks",
@@ -24,36 +24,36 @@ MADE = {
     Composed.stage: "compositions",
     Predictions.stage: "evaluations",
 }
-"""What comes of deltas, by the folder of its benchmarks; gradients of a task, where it starts from a vector."""
+"""Results that depend on deltas, by the folder of their benchmarks; also gradients that start from a vector."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """Jobs of one stage that have run, and what they took."""
+class Completed:
+    """Completed jobs of one stage, and their time."""
 
     stage: str
     jobs: int
     seconds: float
-    """Time of those that Snakemake has measured."""
+    """Time of the jobs that Snakemake has measured."""
 
 
 def deltas(results: Path) -> list[Path]:
-    """Files of the deltas of an experiment, in a fixed order; their records and checkpoints are not among them."""
+    """Return the files of an experiment's deltas, in a fixed order, without records and checkpoints."""
     return sorted((results / DELTAS).rglob("*.safetensors"))
 
 
-def made(results: Path) -> list[Made]:
-    """Jobs that Snakemake would do again, as far as they have been done, with their times from the benchmark files."""
-    found = []
-    for folder, stage in MADE.items():
+def list_dependents(results: Path) -> list[Completed]:
+    """Return the completed jobs that Snakemake would rerun, with their times from the benchmark files."""
+    completed = []
+    for folder, stage in DEPENDENTS.items():
         runs = [benchmarks.last_run(path) or {} for path in (results / BENCHMARKS / folder).rglob("*.jsonl")]
         if runs:
-            found.append(Made(stage, len(runs), sum(run.get("s", 0.0) for run in runs)))
-    return found
+            completed.append(Completed(stage, len(runs), sum(run.get("s", 0.0) for run in runs)))
+    return completed
 
 
 def warning(results: Path, files: list[Path]) -> str:
-    """What removing the deltas frees and costs, as text for a terminal."""
+    """Return the space and the time that removing the deltas frees and costs, as text for a terminal."""
     return "\n".join(_lines(results, files))
 
 
@@ -62,8 +62,8 @@ def _lines(results: Path, files: list[Path]) -> Iterator[str]:
     yield f"{results}/{DELTAS}: {len(files)} deltas, {size / 1e6:,.1f} MB"
     yield "Nothing that is complete needs them. But the next new setting (a selection, a method) trains again those"
     yield "that it needs, and makes anew all that came of them: at most what is there, which took, one job at a time:"
-    for one in made(results):
-        yield f"{one.seconds / 3600:>10,.2f} h  {one.jobs:,} {one.stage}"
+    for stage in list_dependents(results):
+        yield f"{stage.seconds / 3600:>10,.2f} h  {stage.jobs:,} {stage.stage}"
     yield "Models with dense modules can no longer be exported. Records, masks, vectors and scores stay."
 
 
@@ -71,7 +71,7 @@ def remove(files: list[Path]) -> None:
     """Remove deltas.
 
     Raises:
-        ConfigError: Snakemake is at work in this folder.
+        ConfigError: Snakemake is running in this folder.
     """
     if any(Path(".snakemake/locks").glob("*")):
         raise ConfigError(

@@ -1,6 +1,6 @@
-"""The cost model: what a job makes any machine get through, and how fast machines are.
+"""Cost model: the workload of each job, and the speed of hardware.
 
-Of each speed it is said whether it was measured, and where, or computed.
+Each speed states whether it was measured, and where, or computed.
 """
 
 import math
@@ -22,7 +22,7 @@ from deftx.workflow.graph import Artifacts
 from deftx.workflow.jobs import budget_of, spec_of
 
 LETTERS_A_TOKEN = 3.0
-"""Characters of text a piece stands for: an assumption, in the middle of what unseen and known languages need."""
+"""Characters per token: an assumption, between those of unseen and of known languages."""
 UNPACKED = 1.7
 """Text of a Parquet file in bytes, over its size: an assumption."""
 ROWS = {
@@ -33,23 +33,23 @@ ROWS = {
 }
 """Rows of datasets as published, before any are dropped; for those not yet loaded."""
 MEASURED = "measured on two cores of an AMD EPYC, 2026-11 (docs/reference/performance.md)"
-"""Where and when the seconds below were."""
+"""Place and time of the measurements below."""
 START_SECONDS = 8.0
 """Start of a process with torch and a model of 40 million parameters, measured (docs/reference/performance.md)."""
 COMPOSING_SECONDS = 0.6
 """Reading and comparing two vectors of such a model, without torch, measured (docs/reference/performance.md);
 dense modules take longer."""
 CHOOSING, DENOISING = 1.65, 12.6
-"""Seconds to choose, and to denoise, XLM-R base's entries on two cores (docs/reference/performance.md)."""
+"""Seconds to select, and to denoise, XLM-R base's elements on two cores (docs/reference/performance.md)."""
 ENTRY_BYTES, POSITION_BYTES = 5.01, 1.01
-"""Bytes of an entry of a stored vector with its position, and of a position alone (docs/reference/performance.md)."""
+"""Bytes of an element of a stored vector with its position, and of a position (docs/reference/performance.md)."""
 TEXT_LENGTH = 0.5
-"""Tokens of a task's text, over the most that are let in: an assumption."""
+"""Tokens of a task's text, over the maximum length: an assumption."""
 
 
 @dataclass
 class Work:
-    """What a job costs."""
+    """Workload of a job."""
 
     stage: str
     tokens: tuple[float, float] = (0.0, 0.0)
@@ -61,15 +61,15 @@ class Work:
     forward: float = 0.0
     """Operations of forward passes in float32: those of an evaluation."""
     seconds: float = 0.0
-    """Processor time that is taken to be the same on every machine."""
+    """Processor time that is assumed to be the same on every machine."""
     result: float = 0.0
-    """Bytes it leaves."""
+    """Bytes of its result."""
     checkpoint: float = 0.0
-    """Bytes on disk beside it while it runs."""
+    """Bytes of its checkpoint while it runs."""
 
 
 def estimate(graph: Artifacts, artifact: Artifact, shape: Shape) -> Work:
-    """Return what the job of an artifact costs."""
+    """Return the workload of an artifact's job."""
     match artifact:
         case Module(type="pruned"):
             entries = _entries(budget_of(graph, graph.mask_of(artifact)), shape)
@@ -86,7 +86,7 @@ def estimate(graph: Artifacts, artifact: Artifact, shape: Shape) -> Work:
 
 
 def _choice(graph: Artifacts, mask: Mask, shape: Shape) -> Work:
-    """Choosing the elements of a mask; those drawn at random cost the start of a process alone."""
+    """Return the workload of selecting a mask; a random one costs only the start of a process."""
     selection = graph.experiment.selections[mask.selection]
     result = POSITION_BYTES * _entries(budget_of(graph, mask), shape)
     if MASK_SCORES[selection.select].drawn:
@@ -97,7 +97,7 @@ def _choice(graph: Artifacts, mask: Mask, shape: Shape) -> Work:
 
 
 def _evaluation(graph: Artifacts, cell: Predictions, shape: Shape) -> Work:
-    """One forward pass over a test set; where its size is not known, the start of the process alone."""
+    """Return the workload of one forward pass over a test set; if its size is unknown, only of the start."""
     length = graph.experiment.task_recipe(cell.task).max_length * TEXT_LENGTH
     task = graph.experiment.tasks[cell.task]
     count = rows(graph, Dataset(graph.experiment.dataset_of(task.test), cell.lang, task.split)) or 0
@@ -155,7 +155,7 @@ def _training(graph: Artifacts, module: Module, shape: Shape) -> Work:
 
 
 def trained(graph: Artifacts, module: Module, shape: Shape) -> float:
-    """Return the entries that a training moves, heads aside."""
+    """Return the number of trainable parameters of a training, without heads."""
     if module.entry.masked:
         return _entries(budget_of(graph, graph.mask_of(module)), shape)
     if not module.entry.block:
@@ -164,7 +164,7 @@ def trained(graph: Artifacts, module: Module, shape: Shape) -> float:
 
 
 def module_entries(sizes: Any, shape: Shape) -> float:
-    """Return the entries of a module that has sizes of its own."""
+    """Return the number of elements of a module with its own sizes."""
     if isinstance(sizes, Lora):
         widths = (sum(matrix) for module, matrix in shape.matrices.items() if is_target(module, sizes.targets))
         return float(shape.layers * sizes.rank * sum(widths))
@@ -172,7 +172,7 @@ def module_entries(sizes: Any, shape: Shape) -> float:
 
 
 def _adapter(sizes: LanguageAdapter | TaskAdapter, shape: Shape, leave_out_last: bool) -> float:
-    """Entries of an adapter's weight matrices."""
+    """Return the number of elements of an adapter's weight matrices."""
     bottlenecks = 2 * shape.hidden**2 // sizes.reduction * (shape.layers - leave_out_last)
     reduction = sizes.invertible_reduction if isinstance(sizes, LanguageAdapter) else None
     return float(bottlenecks + (4 * (shape.hidden // 2) ** 2 // reduction if reduction else 0))
@@ -188,7 +188,7 @@ def _passed(graph: Artifacts, module: Module, shape: Shape) -> float:
 
 
 def steps_between(phase: Phase, examples: int | None) -> tuple[int, int]:
-    """Optimizer steps of a phase, at least and at most; equal where the number of examples is known."""
+    """Return the minimum and maximum of a phase's optimizer steps; equal if the number of examples is known."""
     most = phase.max_steps or math.inf
     if phase.epochs is not None and examples is not None:
         steps = math.ceil(phase.epochs * math.ceil(examples / phase.batch_size))
@@ -200,7 +200,7 @@ def steps_between(phase: Phase, examples: int | None) -> tuple[int, int]:
 
 
 def _operations_a_token(shape: Shape, length: float) -> float:
-    """Operations of the forward pass: two for each weight, and attention to `length` tokens."""
+    """Return the operations of the forward pass: two for each weight, and attention to `length` tokens."""
     return 2 * shape.body + 4 * shape.layers * shape.hidden * length
 
 
@@ -208,7 +208,7 @@ def _operations_a_token(shape: Shape, length: float) -> float:
 
 
 def blocks(graph: Artifacts, corpus: Corpus, block: int) -> int | None:
-    """Return the blocks of a language's training text: of the clean text if it is there, else of its raw files."""
+    """Return the blocks of a language's training text: of the clean text if it exists, otherwise of its raw files."""
     statistics = Path(graph.at(corpus.record))
     raw = graph.experiment.languages[corpus.lang].corpus
     if statistics.is_file():
@@ -221,7 +221,7 @@ def blocks(graph: Artifacts, corpus: Corpus, block: int) -> int | None:
 
 
 def rows(graph: Artifacts, split: Dataset) -> int | None:
-    """Return the rows of a split: counted if it is there, else as published."""
+    """Return the rows of a split: counted if it exists, otherwise as published."""
     statistics = Path(graph.at(split.record))
     if statistics.is_file():
         return int(read_json(statistics)["rows"])
@@ -243,7 +243,7 @@ def rows(graph: Artifacts, split: Dataset) -> int | None:
 
 @dataclass(frozen=True)
 class Machine:
-    """How fast a machine is."""
+    """Speed of a machine."""
 
     title: str
     operations: float
@@ -293,11 +293,11 @@ MACHINES = {
 
 
 def hours(works: Iterable[Work], machine: Machine) -> tuple[float, float]:
-    """Hours the jobs take one after the other, at least and at most."""
+    """Return the minimum and maximum of hours of the jobs, one at a time."""
     ends = [0.0, 0.0]
-    for one in works:
+    for work in works:
         for n in (0, 1):
-            busy = one.operations[n] / machine.operations + one.forward / machine.forward
-            busy += one.traffic[n] / machine.bandwidth
-            ends[n] += (busy + one.steps[n] * machine.launch + one.seconds) / 3600
+            busy = work.operations[n] / machine.operations + work.forward / machine.forward
+            busy += work.traffic[n] / machine.bandwidth
+            ends[n] += (busy + work.steps[n] * machine.launch + work.seconds) / 3600
     return ends[0], ends[1]

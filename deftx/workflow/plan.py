@@ -1,6 +1,6 @@
-"""What a run will do, before it does anything: its jobs, what they fetch, what they leave on the disk, and how long.
+"""Plan of a run before it starts: its jobs, downloads, disk space and time.
 
-Snakemake is asked which results are missing or stale; what each costs follows from the artifact graph
+Snakemake lists the results that are missing or outdated; their costs follow from the artifact graph
 (`deftx.workflow.cost_model`). No model is loaded.
 """
 
@@ -28,21 +28,21 @@ from deftx.workflow.graph import Artifacts
 
 @dataclass
 class Plan:
-    """What a run will do."""
+    """Plan of a run."""
 
     name: str
     jobs: dict[str, int]
     downloads: list[File] = field(default_factory=list)
-    """Pinned files that are still to be fetched and that no mirror holds."""
+    """Pinned files to download, which are not in the mirror."""
     mirrored: list[File] = field(default_factory=list)
     model: str | None = None
-    """Base model that is loaded by its name."""
+    """Base model to download by its name."""
     shape: Shape | None = None
     works: list[Work] = field(default_factory=list)
 
 
 def pending(configs: Sequence[Path]) -> list[tuple[str, str]]:
-    """Return the rule and file of each result that Snakemake would make or make again, in its order.
+    """Return the rule and file of each result that Snakemake would build or rebuild, in its order.
 
     Raises:
         ConfigError: not in the project's folder, or Snakemake refuses; with its message.
@@ -57,17 +57,17 @@ def pending(configs: Sequence[Path]) -> list[tuple[str, str]]:
 
 
 def parse_summary(output: str) -> list[tuple[str, str]]:
-    """Return rule and file of what is pending, from the table that `snakemake --summary` prints."""
+    """Return rule and file of pending results, from the table of `snakemake --summary`."""
     rows = csv.DictReader(io.StringIO(output), delimiter="\t", quoting=csv.QUOTE_NONE)
     return [(row["rule"], row["output_file"]) for row in rows if row["plan"] == "update pending"]
 
 
 def plan(experiment: Experiment, results: Iterable[tuple[str, str]], mirror: Path | None) -> Plan:
-    """Return what it comes to that results of an experiment are made; files a run has left make it more exact.
+    """Return the plan that builds results of an experiment; files of earlier runs make it more exact.
 
     Args:
         results: rule and file of each (`pending`).
-        mirror: folder in which pinned files are looked for first.
+        mirror: folder that is searched first for pinned files.
     Raises:
         ConfigError: a file is not a result of the experiment.
     """
@@ -90,21 +90,21 @@ def plan(experiment: Experiment, results: Iterable[tuple[str, str]], mirror: Pat
 
 
 def _named_model(graph: Artifacts) -> str | None:
-    """The base model, if it has to come from the hub."""
+    """Return the base model, if it has to be downloaded from the hub."""
     model = graph.experiment.base.model
     local = os.environ.get("DEFTX_BASE") or (model and (is_path(model) or Path(model).is_dir()))
     return None if local or Path(graph.at(Base().path)).is_file() else model
 
 
 def disk(made: Plan, at_once: int = 2) -> dict[str, float]:
-    """Bytes that the run leaves, by what they are, and what its largest trainings need while they run.
+    """Return the bytes of the run's results, by kind, and of the checkpoints of its largest trainings.
 
     Args:
         at_once: trainings that run at once; of a real model two, or one on each GPU (`rules/resources.smk`).
     """
     results: defaultdict[str, float] = defaultdict(float)
-    for one in made.works:
-        results[one.stage] += one.result
+    for work in made.works:
+        results[work.stage] += work.result
 
     def of(name: str) -> float:
         return results[MODULE_TYPES[name].title]
@@ -121,13 +121,13 @@ def disk(made: Plan, at_once: int = 2) -> dict[str, float]:
         "adapters": of("adapter"),
         "LoRA": of("lora"),
         f"checkpoints of {at_once} training{'s' * (at_once > 1)}": sum(
-            sorted((one.checkpoint for one in made.works), reverse=True)[:at_once]
+            sorted((work.checkpoint for work in made.works), reverse=True)[:at_once]
         ),
     }
 
 
 def render(made: Plan, machine: Machine, at_once: int = 2) -> str:
-    """A plan as text for a terminal, where so many trainings run at once."""
+    """Return a plan as text for a terminal; `at_once` trainings run at the same time."""
     lines = [f"# {made.name}: {made.jobs.get('total', 0):,} jobs to run", ""]
     lines += [f"{count:>7,}  {rule}" for rule, count in made.jobs.items() if rule != "total"]
     lines += ["", f"## Downloads: {_sum(made.downloads) if made.downloads else 'none'}"]
@@ -151,13 +151,13 @@ def render(made: Plan, machine: Machine, at_once: int = 2) -> str:
         f"On every machine {START_SECONDS:g} s to start a job with a model, and {CHOOSING:g} to {DENOISING:g} s more "
         f"for a mask of XLM-R base: {MEASURED}"
     )
-    for stage in dict.fromkeys(one.stage for one in made.works):
-        some = [one for one in made.works if one.stage == stage]
-        spent = hours(some, machine)
+    for stage in dict.fromkeys(work.stage for work in made.works):
+        works = [work for work in made.works if work.stage == stage]
+        spent = hours(works, machine)
         if spent[1] >= 0.005:
-            tokens = tuple(sum(one.tokens[n] for one in some) / 1e6 for n in (0, 1))
+            tokens = tuple(sum(work.tokens[n] for work in works) / 1e6 for n in (0, 1))
             seen = f", {_between(*tokens)} million tokens" if tokens[1] else ""
-            lines.append(f"{_between(*spent):>15}  {stage}: {len(some)} jobs{seen}")
+            lines.append(f"{_between(*spent):>15}  {stage}: {len(works)} jobs{seen}")
     if low < high:
         lines.append("A range is that between fewest and most steps, where the amount of text is not known yet")
     return "\n".join(lines)
@@ -177,14 +177,14 @@ def _place(file: File) -> str:
 
 
 def _sum(files: Iterable[File]) -> str:
-    """How many files, and their size; those whose pin states none are counted apart."""
-    some = list(files)
-    unknown = sum(file.size is None for file in some)
-    size = _size(sum(file.size or 0 for file in some))
-    parts = [f"{len(some)} file{'s' * (len(some) != 1)}"]
-    parts += [size] if unknown < len(some) else []
+    """Return the number of files and their size; files whose pin states no size are counted separately."""
+    counted = list(files)
+    unknown = sum(file.size is None for file in counted)
+    size = _size(sum(file.size or 0 for file in counted))
+    parts = [f"{len(counted)} file{'s' * (len(counted) != 1)}"]
+    parts += [size] if unknown < len(counted) else []
     parts += (
-        [f"and {unknown} whose pin states no size" if unknown < len(some) else "size not stated"] if unknown else []
+        [f"and {unknown} whose pin states no size" if unknown < len(counted) else "size not stated"] if unknown else []
     )
     return ", ".join(parts)
 
@@ -197,7 +197,7 @@ def _size(count: float) -> str:
 
 
 def _between(low: float, high: float) -> str:
-    def shown(value: float) -> str:
+    def number(value: float) -> str:
         return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
-    return shown(low) if shown(low) == shown(high) else f"{shown(low)} to {shown(high)}"
+    return number(low) if number(low) == number(high) else f"{number(low)} to {number(high)}"

@@ -1,4 +1,4 @@
-"""What the report of an experiment shows: its cells and trainings, the vectors that figures compare, and costs."""
+"""Plan of an experiment's report: its cells and trainings, the vectors that figures compare, and costs."""
 
 from functools import cached_property
 from typing import Any
@@ -14,18 +14,18 @@ ENDING = ".safetensors"
 
 
 class ReportPlan:
-    """What is shown of an experiment, as plain builtins for the parameters of the report's jobs."""
+    """Content of an experiment's report, as plain builtins for the parameters of its jobs."""
 
     def __init__(self, graph: Artifacts) -> None:
         self.graph, self.experiment = graph, graph.experiment
         self.seed = self.experiment.seeds.task[0]
-        """Figures that show single vectors, and costs, are those of the first seed."""
+        """Seed of figures of single vectors, and of costs: the first one."""
 
     # What there is to show
 
     @cached_property
     def has_published(self) -> bool:
-        """Whether published scores are set beside ours."""
+        """Whether published scores are compared with ours."""
         return any(self._published(task) for task in self.experiment.tasks.values())
 
     @property
@@ -51,7 +51,7 @@ class ReportPlan:
 
     @property
     def absent(self) -> set[str]:
-        """Sections of the report of which this experiment has nothing to show."""
+        """Sections of the report that are empty in this experiment."""
         of_vectors = {"spectra", "density", "overlap"} if self.experiment.sweeps or not self.selections else set()
         return {
             *of_vectors,
@@ -105,7 +105,7 @@ class ReportPlan:
     # Plans of tables
 
     def tables(self) -> dict[str, Any]:
-        """Return what is tabulated (`deftx.report.tables.spec.Plan`)."""
+        """Return the specification of the tables (`deftx.report.tables.spec.Plan`)."""
         experiment, graph = self.experiment, self.graph
         return {
             "tasks": {
@@ -174,7 +174,7 @@ class ReportPlan:
         return {code: language.name or code for code, language in self.experiment.languages.items()}
 
     def _published(self, task: Task) -> list[dict[str, Any]]:
-        """Published scores to set beside a task's."""
+        """Return published scores to compare with a task's."""
         if not task.published:
             return []
         compared = published.comparable(task.published.scores, task.published.methods, task.targets)
@@ -182,5 +182,5 @@ class ReportPlan:
 
 
 def _place(artifact: Mask | Module) -> str:
-    """Where a module or mask lies below the results, without ending."""
+    """Return the path of a module or mask below the results, without its ending."""
     return artifact.path.removesuffix(ENDING)

@@ -45,7 +45,7 @@ WIDTH = 20
 
 
 def _results() -> dict[str, tuple[str, str]]:
-    """Title of each stage, and a pattern of the result of each of its jobs."""
+    """Return the title of each stage, and a pattern of the results of its jobs."""
     kinds = {kind.stage: [pattern(kind)] for kind in (RawFile, Corpus, Dataset, Base, Composed, Predictions, Scores)}
     roles: tuple[Role, ...] = ("language", "task")
     found: dict[str, list[Artifact]] = {stage: list(made) for stage, made in kinds.items()}
@@ -69,18 +69,18 @@ OF_REPORT = ("overlap", "tables", "costs", "figures", "sweeps", "report")
 
 @dataclass(frozen=True)
 class Stage:
-    """What there is of a stage."""
+    """Progress of a stage."""
 
     folder: str
-    """Of its logs and benchmarks."""
+    """Folder of its logs and benchmarks."""
     title: str
     results: int
-    """Jobs whose result is there."""
+    """Jobs with a result."""
     running: int
     stopped: int
-    """Trainings that were stopped, or have failed."""
+    """Trainings that were stopped or have failed."""
     seconds: float
-    """Of the jobs that Snakemake has measured, one after the other."""
+    """Total time of the jobs that Snakemake has measured."""
     tokens_per_second: float | None
     """Mean of the trainings that are running or finished."""
 
