@@ -3,13 +3,13 @@
 from functools import cache
 
 from deftx.core.hashing import PACKAGE
-from deftx.report.page.sections import SUBJECTS
+from deftx.report.page.sections import SECTIONS
 from deftx.report.tables.spec import TABLES
 
 PAGE = PACKAGE / "report" / "page" / "template"
-PRESENT = [subject for subject in SUBJECTS if subject not in SHOWN.absent]
+PRESENT = [section for section in SECTIONS if section not in REPORT_PLAN.absent]
 OVERLAP = Step(GRAPH, kinds.pattern(kinds.Overlap), REPORT)
-MASK_REPORTS = SHOWN.mask_reports()
+MASK_REPORTS = REPORT_PLAN.mask_reports()
 REPORTS = [f"--reports {name}={path}" for name, path in MASK_REPORTS.items()]
 RECORDS = [GRAPH.at(f"{place}.json") for place in GRAPH.trained]
 
@@ -32,28 +32,28 @@ def benchmark_of(rule):
     return jobs.benchmark_of(REPORT, rule)
 
 
-def captioned(file: str, subject: str, form: str):
-    """An output that Snakemake's report shows, with its caption, its place in reading order, and its answer."""
-    if subject in SHOWN.absent:
+def captioned(file: str, section: str, form: str):
+    """An output that Snakemake's report shows, with its caption, its place in reading order, and its finding."""
+    if section in REPORT_PLAN.absent:
         return file
 
     def labels(wildcards) -> dict[str, str]:
         """What the file is. Asked for before any caption is rendered, and by Snakemake's report alone."""
-        config.setdefault("answers", {})[subject] = escaped(answer(subject))  # captions see no more than `config`
+        config.setdefault("answers", {})[section] = escaped(finding(section))  # captions see no more than `config`
         return {"result": " of ".join([form, *wildcards])}
 
-    category = f"{1 + PRESENT.index(subject):02} {SUBJECTS[subject]}"
-    return report(file, caption=f"../captions/{subject}.rst", category=category, labels=labels)
+    category = f"{1 + PRESENT.index(section):02} {SECTIONS[section]}"
+    return report(file, caption=f"../captions/{section}.rst", category=category, labels=labels)
 
 
 def escaped(text: str) -> str:
-    """Text that captions take for no markup, as titles of methods may hold any."""
+    """Return text without markup for captions, as titles of methods may hold any."""
     return re.sub(r"([\\*_`|])", r"\\\1", text)
 
 
 @cache
-def left():
-    """Tables and reports of masks, as the experiment has left them."""
+def results():
+    """Return tables and reports of masks, as the experiment has left them."""
     from deftx.report.page import findings
 
     sweeps = {name: sweep.model_dump(mode="json") for name, sweep in EXPERIMENT.sweeps.items()}
@@ -62,8 +62,8 @@ def left():
 
 
 @cache
-def answer(subject: str) -> str:
-    """What a table or figure says."""
+def finding(section: str) -> str:
+    """Return what a table or figure shows, in words."""
     from deftx.report.page import findings
 
-    return findings.answer(subject, left()) or "Nothing to compare."
+    return findings.write_finding(section, results()) or "Nothing to compare."

@@ -49,7 +49,7 @@ def experiment():
 EXPERIMENT = ask(experiment)
 GRAPH = Artifacts(EXPERIMENT)
 JOBS = Jobs(GRAPH)
-SHOWN = ReportPlan(GRAPH)
+REPORT_PLAN = ReportPlan(GRAPH)
 ROOT, REPORT = GRAPH.root, GRAPH.report
 
 

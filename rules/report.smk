@@ -3,7 +3,7 @@
 
 rule overlap:
     input:
-        unpack(lambda wildcards: SHOWN.overlapping(wildcards.selection)),
+        unpack(lambda wildcards: REPORT_PLAN.overlapping(wildcards.selection)),
     output:
         overlap=captioned(OVERLAP.file, "overlap", "table"),
         check=OVERLAP.record,
@@ -37,7 +37,7 @@ rule tables:
         comparisons=captioned(table("comparisons"), "comparisons", "table"),
         published=[
             captioned(table("published"), "published", "table"),
-            *([table("published", "md")] if SHOWN.has_published else []),
+            *([table("published", "md")] if REPORT_PLAN.has_published else []),
         ],
         gains=captioned(table("gains"), "gains", "table"),
         training=captioned(table("training"), "training", "table"),
@@ -55,7 +55,7 @@ rule tables:
         runtime=growing(30),
     params:
         results=lambda wildcards, input: str(Path(input.predictions[0]).parents[4]),
-        plan=as_document(SHOWN.tables()),
+        plan=as_document(REPORT_PLAN.tables()),
         out=subpath(output.scores, parent=True),
         code=code_of("deftx.report.tables.build"),
     message:
@@ -83,7 +83,7 @@ rule costs:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        plan=as_document(SHOWN.costs()),
+        plan=as_document(REPORT_PLAN.costs()),
         results=lambda wildcards: ROOT,
         out=subpath(output.costs, parent=True),
         code=code_of("deftx.report.tables.costs"),
@@ -100,10 +100,10 @@ rule figures:
         gains=rules.tables.output.gains,
         published=rules.tables.output.published,
         reports=list(MASK_REPORTS.values()),
-        overlaps=expand(OVERLAP.file, selection=SHOWN.selections),
+        overlaps=expand(OVERLAP.file, selection=REPORT_PLAN.selections),
     output:
-        [captioned(figure(name), name, "figure") for name in SHOWN.figures],
-        [figure(name, ending) for name in SHOWN.figures for ending in ("pdf", "png")],
+        [captioned(figure(name), name, "figure") for name in REPORT_PLAN.figures],
+        [figure(name, ending) for name in REPORT_PLAN.figures for ending in ("pdf", "png")],
     log:
         log_of("figures"),
     benchmark:
@@ -118,7 +118,7 @@ rule figures:
         tables=subpath(input.scores, parent=True),
         out=subpath(output[0], parent=True),
         reports=REPORTS,
-        overlaps=[f"--overlaps {s}={REPORT}/{kinds.Overlap(s).path}" for s in SHOWN.selections],
+        overlaps=[f"--overlaps {s}={REPORT}/{kinds.Overlap(s).path}" for s in REPORT_PLAN.selections],
         code=code_of("deftx.report.figures.build"),
     message:
         "figures"
@@ -160,7 +160,7 @@ rule report:
         costs=rules.costs.output,
         figures=rules.sweeps.output if EXPERIMENT.sweeps else rules.figures.output,
         reports=[] if EXPERIMENT.sweeps else list(MASK_REPORTS.values()),
-        captions=[workflow.source_path(f"../captions/{name}.rst") for name in SUBJECTS],
+        captions=[workflow.source_path(f"../captions/{name}.rst") for name in SECTIONS],
     output:
         report(
             f"{REPORT}/{kinds.Page().path}",

@@ -166,7 +166,9 @@ def test_predictions_overwrite_nothing_they_are_made_of(vectors: Vectors, tmp_pa
 def test_scores_do_not_take_the_name_of_the_provenance(vectors: Vectors, tmp_path: Path) -> None:
     recipe = vectors.compose(("task.sft", 1.0))
     options = ["--base", vectors.base, "--dataset", vectors.test, "--predictions", tmp_path / "x.csv"]
-    assert "x.json is the file for the provenance" in refused("evaluate", recipe, *options, "--scores", tmp_path / "x.json")
+    assert "x.json is the file for the provenance" in refused(
+        "evaluate", recipe, *options, "--scores", tmp_path / "x.json"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -15,5 +15,3 @@ SECTIONS = {
     "stages": "Run times and memory",
 }
 """Headings by section."""
-
-SUBJECTS = SECTIONS  # the name that rules use
