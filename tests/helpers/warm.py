@@ -153,7 +153,7 @@ def import_package(command: str, checkout: "Path") -> None:
     from deftx.core import hashing
 
     for source in hashing.PACKAGE.rglob("*.py"):
-        hashing._parsed(source.read_bytes())
+        hashing._parse(source.read_bytes())
 
 
 def move_package(checkout: "Path", folder: "Path") -> None:
