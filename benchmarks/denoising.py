@@ -52,7 +52,7 @@ def measure(side: str, scale: str) -> dict[str, float]:
 
 
 def errors(shape: list[int]) -> tuple[float, float, float]:
-    """Relative error of L of ours and of plain float32, and the share of selected entries ours has in common."""
+    """Relative error of L of ours and of plain float32, and the share of selected elements ours has in common."""
     delta = random_delta("accuracy", shape)
     left, singular, right = torch.linalg.svd(delta.double(), full_matrices=False)
     r = choose_rank(singular, shape, RULE)
@@ -90,7 +90,7 @@ def main() -> None:
         own, direct, shared = errors(list(shape))
         size = " x ".join(map(str, shape))
         rows.append(Row(f"error of L, {size}", "relative", own, direct, "<= 1e-4", "reference: direct SVD in float32"))
-        rows.append(Row(f"selected entries as in float64, {size}", "share", shared, None, ">= 0.999"))
+        rows.append(Row(f"selected elements as in float64, {size}", "share", shared, None, ">= 0.999"))
     emit(rows)
 
 

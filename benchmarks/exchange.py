@@ -40,7 +40,7 @@ def written() -> int:
 
 
 def leaves_of(side: str, scale: str) -> list[torch.nn.Parameter]:
-    """What moves: 5 % of the entries and the head, all but unused rows of the word embeddings, or everything."""
+    """What moves: 5 % of the elements and the head, all but unused rows of the word embeddings, or everything."""
     with torch.device("meta"):
         model: Any = XLMRobertaForSequenceClassification(configuration(scale))
     model.to_empty(device="cpu")
@@ -49,8 +49,8 @@ def leaves_of(side: str, scale: str) -> list[torch.nn.Parameter]:
     if side == "sparse":
         return list(masked_entries(model, parameters, mask_of(base)).leaves().values())
     size = model.config.vocab_size
-    pieces = torch.arange(round(size * USED_SHARE) if side == "used" else size)
-    return list(all_entries(model, parameters, pieces).leaves().values())
+    token_ids = torch.arange(round(size * USED_SHARE) if side == "used" else size)
+    return list(all_entries(model, parameters, token_ids).leaves().values())
 
 
 def measure(side: str, scale: str) -> dict[str, float]:
@@ -94,7 +94,7 @@ def main() -> None:
         return
     arguments = ("benchmarks.exchange", "--scale", options.scale, "--side")
     sparse, used, everything = (child(*arguments, side) for side in ("sparse", "used", "all"))
-    names = (("sparse step", sparse, "ratio <= 0.053"), ("full step, 8 % of the pieces used", used, ""))
+    names = (("sparse step", sparse, "ratio <= 0.053"), ("full step, 8 % of the tokens used", used, ""))
     emit(
         [Row(f"{name}: sent by each of two processes", "MB", found["bytes"] / 1e6, everything["bytes"] / 1e6, limit)
          for name, found, limit in names]

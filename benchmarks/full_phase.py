@@ -1,10 +1,10 @@
-"""A step of full fine-tuning on a text of few pieces: with embeddings of those pieces alone, and with all.
+"""A step of full fine-tuning on a text of few tokens: with embeddings of those alone, and with all.
 
-Beside them a step that only sums gradients, which chooses a mask with less memory (`select: accumulated-gradient`).
+Compared with them: a step that only accumulates gradients, which chooses a mask with less memory (`select: accumulated-gradient`).
 
     python -m benchmarks.full_phase --scale base
 
-20,000 of XLM-R's 250,002 pieces occur, as in a corpus of one language. Both sides are deftx, whole processes, and
+20,000 of XLM-R's 250,002 tokens occur, as in a corpus of one language. Both sides are deftx, whole processes, and
 leave the same delta to the bit (tests/test_training.py). Batches of 8 x 128 tokens, bf16 where the machine has it.
 """
 
@@ -37,9 +37,9 @@ def measure(side: str, kind: str, scale: str) -> dict[str, float]:
         freeze_output(model, Training())
     used = round(USED_SHARE * model.config.vocab_size)
     base = {n: p for n, p in model.base_model.named_parameters() if "pooler" not in n}
-    pieces = torch.arange(model.config.vocab_size if side == "all" else used)
+    token_ids = torch.arange(model.config.vocab_size if side == "all" else used)
     parameters = parameters_of(model, base, Training())
-    entries = (accumulated_gradients if side == "gradients" else all_entries)(model, parameters, pieces)
+    entries = (accumulated_gradients if side == "gradients" else all_entries)(model, parameters, token_ids)
     del base, parameters
     leaves = list(entries.leaves().values())
     optimizer = torch.optim.AdamW(leaves, lr=1e-4, weight_decay=0.0, fused=True)
@@ -76,10 +76,10 @@ def main() -> None:
         used, whole, sums = ({key: min(r[side][key] for r in rounds) for key in ("seconds", "mb")} for side in SIDES)
         note = "reference: full fine-tuning with all embeddings"
         rows += [
-            Row(f"full step, {kind}, 8 % of the pieces used", "s", used["seconds"], whole["seconds"], "", note),
+            Row(f"full step, {kind}, 8 % of the tokens used", "s", used["seconds"], whole["seconds"], "", note),
             Row(f"full phase, {kind}: peak of the process", "MB", used["mb"], whole["mb"], "", note),
-            Row(f"step that sums gradients, {kind}", "s", sums["seconds"], whole["seconds"], "", note),
-            Row(f"summing gradients, {kind}: peak of the process", "MB", sums["mb"], whole["mb"], "", note),
+            Row(f"step that accumulates gradients, {kind}", "s", sums["seconds"], whole["seconds"], "", note),
+            Row(f"accumulating gradients, {kind}: peak of the process", "MB", sums["mb"], whole["mb"], "", note),
         ]
     emit(rows)
 

@@ -3,7 +3,7 @@
     python -m benchmarks.selection --scale base
 
 `lists` is how composable-sft finds its threshold: every |difference| in one Python list, then a partition. At XLM-R
-base's size that list needs about 9 GB, so it is run on a tenth of the entries and its time multiplied by ten.
+base's size that list needs about 9 GB, so it is run on a tenth of the elements and its time multiplied by ten.
 `topk` is what one writes in torch: everything in one tensor, `torch.topk`.
 """
 
@@ -85,15 +85,15 @@ def main() -> None:
             side: child("benchmarks.selection", "--scale", options.scale, "--side", side, "--delta", str(delta))
             for side in ("topk", "ours", "lists", "ours")
         }
-    beside = (4 * max(sizes) + 8 * k) / 2**20
+    allowed = (4 * max(sizes) + 8 * k) / 2**20
     mine, lists, topk = runs["ours"], runs["lists"], runs["topk"]
-    what = f"choose {k:,} of {sum(sizes):,} entries"
-    note = "reference: lists on a tenth of the entries, times ten"
+    what = f"choose {k:,} of {sum(sizes):,} elements"
+    note = "reference: lists on a tenth of the elements, times ten"
     emit(
         [
             Row(what, "s", mine["seconds"], 10 * lists["seconds"], "ratio <= 0.2", note),
             Row(f"{what}, against topk", "s", mine["seconds"], topk["seconds"]),
-            Row("choosing: peak beside select_top_k tensor and result", "MB", mine["mb"] - beside, None, "<= 64"),
+            Row("choosing: peak beyond largest tensor and result", "MB", mine["mb"] - allowed, None, "<= 64"),
         ]
     )
 

@@ -5,7 +5,7 @@
 The plain reference is what composable-sft's trainer does: dense gradients and dense optimizer states for every
 parameter, a boolean mask for each, and a dense copy of the start, which the difference is taken from at the end.
 Both sides are whole processes: same random model, batches of 8 x 128 tokens, bf16 forward pass where the machine has
-it, 5 % of the entries chosen at random.
+it, 5 % of the elements chosen at random.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def loss_of(kind: str) -> Loss:
 
 
 def mask_of(base: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-    """5 % of every parameter's entries, ascending."""
+    """5 % of every parameter's elements, ascending."""
     chance = torch.Generator().manual_seed(1)
     chosen = {}
     for name, parameter in base.items():

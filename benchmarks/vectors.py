@@ -2,7 +2,7 @@
 
 Reference for the file: what the method's first implementation writes, `torch.save` of positions as lists of integers
 (differences of ascending positions) and values as tensors; a bare pickle of the same lists, for which `torch.save`
-does not look at each integer, stands below it. Reference for adding: one indexed assignment of the same entries,
+does not look at each integer, stands below it. Reference for adding: one indexed assignment of the same elements,
 `flat[index] = values`. Reference for taking back: subtraction.
 
     python -m benchmarks.vectors --scale base
@@ -99,8 +99,8 @@ def file_rows(vector: vectors.Vector, folder: Path) -> list[Row]:
     loaded_bare = paired(load, lambda: unpickle_lists(bare), REPEATS)
     size = {name: (folder / name).stat().st_size / entries for name in ("sft", "bf16", "torch")}
     return [
-        Row("vector file, float32", "bytes/entry", size["sft"], size["torch"], "<= 5.2"),
-        Row("vector file, bf16 values", "bytes/entry", size["bf16"], size["torch"], "<= 3.2"),
+        Row("vector file, float32", "bytes/element", size["sft"], size["torch"], "<= 5.2"),
+        Row("vector file, bf16 values", "bytes/element", size["bf16"], size["torch"], "<= 3.2"),
         Row("save a vector", "s", *saved, "ratio <= 0.1", "with SHA-256 of all tensors; reference: torch.save"),
         Row("load a vector", "s", *loaded, "ratio <= 0.2", "with SHA-256 of all tensors; reference: torch.load"),
         Row("save a vector, bare pickle", "s", *saved_bare, "", "hashing and writing alone take most of ours"),
@@ -155,7 +155,7 @@ def algebra_rows(one: vectors.Vector, other: vectors.Vector) -> list[Row]:
     return [
         Row("add a vector, keeping what it replaces", "s", *apply, "ratio <= 1.3", "reference: one indexed assignment"),
         Row("add a vector and take it back", "s", *undo, "", "reference: subtract it again"),
-        Row("entries changed after taking back", "share", ours, theirs, "<= 0"),
+        Row("elements changed after taking back", "share", ours, theirs, "<= 0"),
         Row("sum of two vectors", "s", *merge, "", "reference: sort all positions"),
     ]
 
