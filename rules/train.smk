@@ -25,7 +25,7 @@ for entry, role, step in TRAININGS:
             step.benchmark
         # What several experiments may share.
         cache: SHARES_LANGUAGES if entry.shared and role == "language" else False
-        # A training that a time limit ends has saved its state and goes on from there.
+        # A training that a time limit ends has saved its state and resumes there.
         retries: RETRIES
         conda:
             "../envs/deftx.yaml"

@@ -124,3 +124,19 @@ def test_private_names_of_snakemake_stand_where_they_are_explained() -> None:
     for path in [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]:
         names = set(re.findall(r"\b(?:\w+|\))\.(_[a-z]\w*)|\bdef (_[a-z]\w*)", path.read_text()))
         assert {one or other for one, other in names} == PRIVATE.get(path.name, set()), path.name
+
+
+SEAMS = re.compile(r"^\| ([^|]+) \| ([^|]*) \| `?([^|`]*)`? \|$", re.M)
+
+
+def test_the_map_for_newcomers_is_that_of_the_house() -> None:
+    """CONTRIBUTING names every package, and the file and the registry of whatever may be added."""
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    packages = {path.parent.relative_to(PACKAGE).parts[0] for path in sources() if path.parent != PACKAGE}
+    assert set(re.findall(r"^\| `(\w+)/` \|", text, re.M)) == packages
+    seams = [row for row in SEAMS.findall(text[text.index("## Seams") :]) if not row[0].startswith(("new", ":"))]
+    registries = {str(path.relative_to(PACKAGE)) for path in sources() if path.name == "registry.py"}
+    assert {registry for *_, registry in seams if registry.strip()} == registries
+    for _, places, _ in seams:
+        for place in re.findall(r"`([\w/.]+)`", places):
+            assert (PACKAGE / place).exists(), f"CONTRIBUTING sends newcomers to {place}, which is not there"

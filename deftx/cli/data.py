@@ -64,7 +64,7 @@ def dataset(
     near: Annotated[list[Path] | None, typer.Option(help="CSV files whose near copies are dropped.")] = None,
     held_out: Annotated[Path | None, typer.Option(help="CSV file of the validation split: its rows go.")] = None,
     family: Family = None,
-    spoken: Annotated[str | None, typer.Option(help="For an artificial language: its testbed entry.")] = None,
+    spoken: Annotated[str | None, typer.Option(help="For a synthetic language: its testbed entry.")] = None,
     pinned: Pinned = None,
 ) -> None:
     """Bring labelled data into one layout: a CSV file with id, text, pair and label."""
@@ -112,7 +112,7 @@ def view(
 def base(
     settings: Settings,
     out: Out,
-    family: Annotated[str | None, typer.Option(help="The family of artificial languages, as JSON.")] = None,
+    family: Annotated[str | None, typer.Option(help="The family of synthetic languages, as JSON.")] = None,
     train: Annotated[list[Path] | None, typer.Option(help="Corpora to pretrain on.")] = None,
     valid: Annotated[list[Path] | None, typer.Option(help="Held-out parts of the corpora.")] = None,
 ) -> None:
@@ -128,7 +128,7 @@ def base(
         from deftx.finetuning import pretraining
 
         if family is None:
-            raise ConfigError("pretraining needs the family of artificial languages (--family)")
+            raise ConfigError("pretraining needs the family of synthetic languages (--family)")
         gpus.take()
         pieces = synthetic.inventory(parsed(SyntheticFamily, family))
         pretraining.pretrain(chosen.pretrain, pieces, train or [], valid or [], Path(location))

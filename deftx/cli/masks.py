@@ -29,7 +29,7 @@ def mask(
     from deftx.masks.registry import MASK_SCORES
 
     if select not in MASK_SCORES:
-        raise ConfigError(f"--select {select}: there is no such score; scores are {', '.join(MASK_SCORES)}")
+        raise ConfigError(f"--select {select}: there is no such importance score (known: {', '.join(MASK_SCORES)})")
     if not MASK_SCORES[select].drawn:
         gpus.take()
     import_module(MASK_SCORES[select].code).build(delta, parsed(Denoising, selection), _budget(k), out, report)

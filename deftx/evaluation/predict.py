@@ -41,7 +41,7 @@ def predict(recipe: Path, base: Path, dataset: Path, max_length: int, out: Path,
         VectorError, BaseModelError, DatasetError: something does not fit; named.
     """
     if forward not in FORWARDS:
-        raise ConfigError(f"there is no way forward {forward!r}; ways are {', '.join(FORWARDS)}")
+        raise ConfigError(f"there is no way forward {forward!r} (known: {', '.join(FORWARDS)})")
     _check_names(out, (recipe, base, dataset, dataset.with_suffix(".json")))
     torch.set_num_threads(threads())
     description = base_model.read(base)
@@ -55,7 +55,7 @@ def predict(recipe: Path, base: Path, dataset: Path, max_length: int, out: Path,
     model.to(device())
     rows = load_rows(dataset)
     if not rows:
-        raise DatasetError(f"{dataset} holds no row, so there is nothing to predict. Check the file, or make it again")
+        raise DatasetError(f"{dataset} has no rows, so there is nothing to predict. Check the file, or rebuild it")
     labels = list(model.config.id2label.values())
     check_labels(rows, labels, dataset)
     tokenizer, way = base_model.tokenizer(description), forward_pass(forward)

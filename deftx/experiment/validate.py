@@ -197,7 +197,7 @@ def _find_kind_problems(where: str, task: Task) -> Iterator[str]:
     """Yield unknown kinds of tasks, and ways forward and metrics that do not suit a kind."""
     kind = TASK_KINDS.get(task.kind)
     if kind is None:
-        yield f"{where}.kind: there is no kind of task {task.kind!r}; kinds are {_known(TASK_KINDS)}"
+        yield f"{where}.kind: there is no kind of task {task.kind!r} (known: {_known(TASK_KINDS)})"
         return
     if task.forward is not None and task.forward not in forwards_of(kind):
         yield (

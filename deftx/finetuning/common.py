@@ -100,11 +100,11 @@ def _training_data(spec: TrainingSpec, train: Path, valid: Path) -> TrainingData
         return TrainingData(LANGUAGE_OBJECTIVE, train, valid, spec.language)
     assert spec.task is not None
     if spec.kind not in TASK_KINDS:
-        raise ConfigError(f"there is no kind of task {spec.kind!r}; kinds are {', '.join(TASK_KINDS)}")
+        raise ConfigError(f"there is no kind of task {spec.kind!r} (known: {', '.join(TASK_KINDS)})")
     kind = TASK_KINDS[spec.kind]
     forward = spec.forward or kind.forward
     if forward not in FORWARDS:
-        raise ConfigError(f"there is no way forward {forward!r}; ways are {', '.join(FORWARDS)}")
+        raise ConfigError(f"there is no way forward {forward!r} (known: {', '.join(FORWARDS)})")
     return TrainingData(OBJECTIVES[kind.objective], train, valid, spec.task, spec.labels, forward)
 
 

@@ -57,7 +57,7 @@ def shape_of(base: Base, family: Family | None, described: Path) -> Shape | None
     """Return the base model's shapes, from what is known without loading it; None where nothing is.
 
     Args:
-        family: that of the artificial languages, whose tokens a base that the workflow trains has.
+        family: that of the synthetic languages, whose tokens a base that the workflow trains has.
         described: base.json, where it has been made.
 
     Raises:

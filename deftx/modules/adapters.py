@@ -6,7 +6,7 @@ would see, a stack of adapters A in a layer computes
     s <- s + A(LN(s))  for each A in order,  then LN(s);        A(z) = U relu(D z + d) + u
 
 so the residual goes around the encoder's own LN, which stands before and after ("Pfeiffer" configuration). A language
-adapter has besides an invertible one at the embeddings, a coupling of their two halves (e1, e2), section 3.2.3:
+adapter also has an invertible one at the embeddings, a coupling of their two halves (e1, e2), section 3.2.3:
 
     o1 = e1 + F(e2),  o2 = e2 + G(o1);       inverse:  e2 = o2 - G(o1),  e1 = o1 - F(e2)
 

@@ -87,7 +87,7 @@ def save(stored: Stored[Any], path: Path) -> None:
     tensors = {f"{group}.{n}": np.ascontiguousarray(t, np.float32) for group, n, t in _named(stored)}
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
-            raise VectorError(f"{path}: {name} holds NaN or infinity; lower the learning rate and train it again")
+            raise VectorError(f"{path}: {name} contains NaN or infinity. Lower the learning rate and retrain")
     if problem := _problem(tensors, stored.metadata):
         raise VectorError(f"{path} cannot be written: {problem}")
     file_format.write(path, stored.metadata.model_dump(mode="json"), tensors)
@@ -145,5 +145,5 @@ def check_base(stored: Stored[Any], description: Description, path: Path) -> Non
     if metadata.base != description.hash:
         raise VectorError(
             f"{path} was made for another base model ({metadata.base_model}, weights {metadata.base[:12]}); "
-            f"this one has weights {description.hash[:12]}. Use the base it was made for, or train it again"
+            f"this one has weights {description.hash[:12]}. Use that base, or retrain it on this one"
         )

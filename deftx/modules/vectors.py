@@ -149,7 +149,7 @@ def load(path: Path) -> Vector:
     """Read and check a vector. Beside the vector itself, its positions need memory for one byte each.
 
     Raises:
-        VectorError: the file is missing, cut short, changed, or not a deftx file; named with the way out.
+        VectorError: the file is missing, cut short, changed, or not a deftx file; the message names the fix.
     """
     groups: dict[str, dict[str, NDArray[Any]]] = {}
     with file_format.Reader(path) as file:
@@ -241,7 +241,7 @@ def check_fits(
         if shapes.get(name) != shape:
             raise VectorError(
                 f"{path} speaks of {name} with shape {shape}, but the base model has "
-                f"{shapes.get(name, 'no such parameter')}. The file was changed or mixed up; train it again"
+                f"{shapes.get(name, 'no such parameter')}. The file was changed or mixed up. Retrain it"
             )
 
 

@@ -19,7 +19,7 @@ def settings_of(step: Step) -> BaseModel | None:
     entry = TRANSFORMS.get(step.transform)
     if entry is None:
         known = ", ".join(TRANSFORMS) or "none in this version"
-        raise ConfigError(f"there is no transform {step.transform!r}; transforms are {known}")
+        raise ConfigError(f"there is no transform {step.transform!r} (known: {known})")
     if not entry.settings:
         if step.settings:
             raise ConfigError(f"the transform {entry.name} has no settings: leave out {', '.join(step.settings)}")

@@ -60,8 +60,8 @@ def warning(results: Path, files: list[Path]) -> str:
 def _lines(results: Path, files: list[Path]) -> Iterator[str]:
     size = sum(path.stat().st_size for path in files)
     yield f"{results}/{DELTAS}: {len(files)} deltas, {size / 1e6:,.1f} MB"
-    yield "Nothing that is complete needs them. But the next new setting (a selection, a method) trains again those"
-    yield "that it needs, and makes anew all that came of them: at most what is there, which took, one job at a time:"
+    yield "No complete result needs them. But a new setting (a selection, a method) retrains the deltas that it needs,"
+    yield "and rebuilds what depends on them. At most that is all of these, which took, one job at a time:"
     for stage in list_dependents(results):
         yield f"{stage.seconds / 3600:>10,.2f} h  {stage.jobs:,} {stage.stage}"
     yield "Models with dense modules can no longer be exported. Records, masks, vectors and scores stay."
@@ -75,8 +75,8 @@ def remove(files: list[Path]) -> None:
     """
     if any(Path(".snakemake/locks").glob("*")):
         raise ConfigError(
-            "Snakemake is at work in this folder, and may need the deltas: wait for it, "
-            "or if it was killed run `snakemake --unlock` first"
+            "Snakemake is running in this folder and may need the deltas. Wait for it, "
+            "or if it was killed, run `snakemake --unlock`"
         )
     for path in files:
         path.unlink(missing_ok=True)

@@ -117,30 +117,30 @@ class Jobs:
 
     @property
     def family(self) -> str:
-        """The family of artificial languages as an option, or nothing."""
+        """The family of synthetic languages as an option, or nothing."""
         family = self.experiment.testbed
         return f"--family {quote(as_json(family.model_dump(mode='json')))}" if family else ""
 
     def family_of_text(self, wildcards: Any) -> str:
-        """Return what the corpus of an artificial language is made with, or nothing."""
+        """Return what the corpus of a synthetic language is made with, or nothing."""
         return self.family if self.experiment.languages[wildcards.lang].testbed else ""
 
     def family_of_rows(self, wildcards: Any) -> str:
-        """Return what the rows of an artificial language are made with, or nothing."""
+        """Return what the rows of a synthetic language are made with, or nothing."""
         variety = self.experiment.languages.get(wildcards.lang)
         if self.experiment.datasets[wildcards.dataset].layout != "testbed" or not variety or not variety.testbed:
             return ""
         return f"{self.family} --spoken {quote(as_json(variety.testbed.model_dump(mode='json')))}"
 
     def code_of_text(self, wildcards: Any) -> str:
-        """Return the code that cleans text, and that of artificial languages where the language is one."""
-        artificial = ["deftx.data.synthetic"] if self.experiment.languages[wildcards.lang].testbed else []
-        return code_of("deftx.data.corpora", *artificial)
+        """Return the code that cleans text, and that of synthetic languages where the language is one."""
+        synthetic = ["deftx.data.synthetic"] if self.experiment.languages[wildcards.lang].testbed else []
+        return code_of("deftx.data.corpora", *synthetic)
 
     def code_of_rows(self, wildcards: Any) -> str:
-        """Return the code that reads and drops labelled rows, and that of artificial languages where it makes them."""
-        artificial = self.experiment.datasets[wildcards.dataset].layout == "testbed"
-        code = ["deftx.data.synthetic"] if artificial else []
+        """Return the code that reads and drops labelled rows, and that of synthetic languages where it makes them."""
+        synthetic = self.experiment.datasets[wildcards.dataset].layout == "testbed"
+        code = ["deftx.data.synthetic"] if synthetic else []
         return code_of("deftx.data.datasets", "deftx.data.layouts", *code)
 
     def raw_of_rows(self, wildcards: Any) -> Paths:

@@ -174,7 +174,7 @@ def test_scores_do_not_take_the_name_of_the_provenance(vectors: Vectors, tmp_pat
 
 def test_a_test_set_without_rows_is_refused(vectors: Vectors, tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text("id,text,label\n")
-    with pytest.raises(DatasetError, match=r"test\.csv holds no row"):
+    with pytest.raises(DatasetError, match=r"test\.csv has no rows"):
         predict.predict(vectors.compose(("task.sft", 1.0)), vectors.base, tmp_path / "test.csv", 16, tmp_path / "p.csv")
 
 

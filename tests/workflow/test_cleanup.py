@@ -60,5 +60,5 @@ def test_not_while_snakemake_is_at_work(results: Path) -> None:
     locks = Path(".snakemake/locks")
     locks.mkdir(parents=True)
     (locks / "0.input.lock").touch()
-    assert "Snakemake is at work in this folder" in refused("clean-deltas", "pico.yaml", "--yes")
+    assert "Snakemake is running in this folder" in refused("clean-deltas", "pico.yaml", "--yes")
     assert files(results) == sorted([*DELTAS, *KEPT])
