@@ -1,6 +1,7 @@
 """A step of full fine-tuning on a text of few tokens: with embeddings of those alone, and with all.
 
-Compared with them: a step that only accumulates gradients, which chooses a mask with less memory (`select: accumulated-gradient`).
+Compared with them: a step that only accumulates gradients, which chooses a mask with less memory
+(`select: accumulated-gradient`).
 
     python -m benchmarks.full_phase --scale base
 

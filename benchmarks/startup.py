@@ -4,8 +4,8 @@
     python -m benchmarks.startup predict train --runs 9
 
 Every verb works on inputs of a model of two layers, in a process of its own. Prints a Markdown table: the large
-libraries that are imported, seconds of the verb's help (what every start costs), and wall-clock and processor seconds
-of the whole process, each the median of several runs that take turns. docs/reference/performance.md explains them.
+libraries that are imported, and wall-clock and processor seconds of the whole process, each the median of several runs
+that take turns. docs/reference/performance.md explains them.
 """
 
 import argparse
@@ -133,12 +133,12 @@ def _run(command: Sequence[str], folder: Path) -> None:
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
 
 
-def table(rows: Sequence[tuple[str, set[str], float, float, float]]) -> str:
+def table(rows: Sequence[tuple[str, set[str], float, float]]) -> str:
     """Verbs with what they import and their seconds as a Markdown table."""
-    lines = ["| verb | imports | help (s) | start to end (s) | processor (s) |", "|:--|:--|--:|--:|--:|"]
-    for verb, modules, help, wall, processor in rows:
+    lines = ["| verb | imports | start to end (s) | processor (s) |", "|:--|:--|--:|--:|"]
+    for verb, modules, wall, processor in rows:
         names = ", ".join(name for name in HEAVY if name in modules)
-        lines.append(f"| `{verb}` | {names} | {help:.2f} | {wall:.2f} | {processor:.2f} |")
+        lines.append(f"| `{verb}` | {names} | {wall:.2f} | {processor:.2f} |")
     return "\n".join(lines)
 
 
@@ -163,7 +163,7 @@ def main() -> None:
             out.mkdir()
             written = commands(made, out)
             for verb in chosen:
-                runs[verb].append((measure([verb, "--help"], out)[0], *measure(written[verb], out)))
+                runs[verb].append(measure(written[verb], out))
     medians = {verb: [statistics.median(column) for column in zip(*taken, strict=True)] for verb, taken in runs.items()}
     print(table([(verb, modules[verb], *medians[verb]) for verb in chosen]))
 

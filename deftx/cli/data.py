@@ -85,11 +85,11 @@ def dataset(
         check_labels(rows, names, origin)
     else:
         raise ConfigError("a dataset needs its raw file (--raw), or a family and a language of the testbed")
-    made = datasets.build(rows, kind, names, split, out, origin, near or [], sibling or [], held_out)
+    statistics = datasets.build(rows, kind, names, split, out, origin, near or [], sibling or [], held_out)
     if kind.drop_near_copies:
-        log.info(f"{made['dropped_near_copies']} of {len(rows)} rows dropped as near copies")
+        log.info(f"{statistics['dropped_near_copies']} of {len(rows)} rows dropped as near copies")
     if held_out:
-        log.info(f"{made['dropped_held_out']} rows dropped as rows of the validation split")
+        log.info(f"{statistics['dropped_held_out']} rows dropped as rows of the validation split")
 
 
 def _by_file(pinned: list[str] | None) -> dict[Path, str]:
@@ -103,9 +103,9 @@ def view(
 ) -> None:
     """Change a dataset's rows by the transforms of a view."""
     from deftx.config.data import View
-    from deftx.views import pipeline
+    from deftx.views import transform_rows
 
-    counts = pipeline.build(dataset, parsed(View, settings), out)["rows"]
+    counts = transform_rows.build(dataset, parsed(View, settings), out)["rows"]
     log.info(f"{out}: {counts[-1]} rows from {counts[0]}")
 
 

@@ -27,8 +27,8 @@ def plan(
         raise ConfigError(f"--gpu {gpu}: not known; known are {', '.join(MACHINES)}")
     experiment = load_experiment.merged(config)
     fetch.check_mirror(mirror)
-    made = planning.plan(experiment, planning.pending(config), mirror)
-    print(planning.render(made, MACHINES[gpu], at_once))
+    planned = planning.plan(experiment, planning.pending(config), mirror)
+    print(planning.render(planned, MACHINES[gpu], at_once))
 
 
 def status(

@@ -20,7 +20,7 @@ def train(job: Job) -> Record:
     """Train a language adapter, or a task adapter on the language adapter `job.start` or on the bare encoder.
 
     Raises:
-        VectorError: the initialization is not a language adapter of this base model, or a language adapter is given one.
+        VectorError: the initialization is not a language adapter of this base, or a language adapter is given one.
         ConfigError, BaseModelError: the sizes or adapters as such do not fit the base model.
         And what `deftx.finetuning.common` raises.
     """

@@ -180,15 +180,15 @@ def train(
     objective: Objective,
     entries: Entries,
     metadata: BaseModel,
-    beside: dict[str, str],
+    identity: dict[str, str],
     save: Callable[[Arrays], None],
     l1: float = 0.0,
 ) -> Record:
     """Train the entries, and leave the result, its record beside it, and no checkpoint.
 
     Args:
-        metadata: the result's; with what is `beside` it, such as a hash of the code, a checkpoint of which anything
-            is different is of no use.
+        metadata: the result's. A checkpoint resumes only a training with equal metadata and equal `identity`, such as a
+            hash of the code.
         save: writes the result. It gets the values of the head that are to be stored; of masked-LM none are.
         l1: strength of the L1 penalty towards the initialization.
     Raises:
@@ -196,7 +196,7 @@ def train(
         StoppedError: SIGTERM came; the checkpoint is saved.
     """
     of_the_job = metadata.model_dump(mode="json", exclude={"processes", "threads"})  # `fit` looks at these
-    checkpoint = checkpoints.path_for(job.out, of_the_job | beside)
+    checkpoint = checkpoints.path_for(job.out, of_the_job | identity)
     _check_room(job, entries, checkpoint)
     record = fit(model, entries, objective, job.phase, job.seed, job.data.recipe, l1, checkpoint)
     if processes().is_main_process:
@@ -227,8 +227,8 @@ def _check_room(job: Job, entries: Entries, checkpoint: Path) -> None:
     Raises:
         DeltaError: named, with the room that is missing.
     """
-    leaves, kept = (sum(t.numel() for t in group.values()) for group in (entries.leaves(), entries.buffers()))
-    size = 4 * ((3 + (job.phase.keep == "best")) * leaves + kept)
+    leaves, buffers = (sum(t.numel() for t in group.values()) for group in (entries.leaves(), entries.buffers()))
+    size = 4 * ((3 + (job.phase.keep == "best")) * leaves + buffers)
     needed = 2 * size - (checkpoint.stat().st_size if checkpoint.is_file() else 0)
     job.out.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(job.out.parent).free

@@ -43,11 +43,11 @@ def pretrain(settings: Pretraining, tokens: Sequence[str], train: list[Path], va
 
     torch.set_num_threads(threads())
     tokenizer = word_tokenizer(tokens)
-    shown, held_out = (
+    training, held_out = (
         examples(tokenizer, chain.from_iterable(map(lines_of, paths)), settings.block, settings.packed)
         for paths in (train, valid)
     )
-    objective = MaskedLM(tokenizer, shown, held_out, settings.mask_probability)
+    objective = MaskedLM(tokenizer, training, held_out, settings.mask_probability)
     torch.manual_seed(settings.seed)
     config = BertConfig(
         vocab_size=len(tokenizer),

@@ -41,8 +41,8 @@ def train(job: Job) -> Record:
         values = arrays(entries.difference())
         vectors.save(vectors.Vector(metadata, positions=arrays(positions), values=values, head=task_head), job.out)
 
-    beside = {"mask": sha256_of(mask), "code": common.code(job, "deftx.finetuning.sparse")}
-    return common.train(job, model, objective, entries, metadata, beside, save, l1)
+    identity = {"mask": sha256_of(mask), "code": common.code(job, "deftx.finetuning.sparse")}
+    return common.train(job, model, objective, entries, metadata, identity, save, l1)
 
 
 def _positions(mask: Path, job: Job, maskable: Container[str]) -> dict[str, Tensor]:

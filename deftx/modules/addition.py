@@ -41,8 +41,8 @@ class Undo:
 
     def undo(self) -> None:
         """Put every touched entry back, bit for bit. Undo several vectors in the reverse order of adding them."""
-        for parameter, where, kept in self.replaced:
-            parameter[where] = kept
+        for parameter, where, values in self.replaced:
+            parameter[where] = values
 
 
 def add_reversibly(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float) -> Undo:
@@ -82,9 +82,9 @@ def _pieces(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float
     for name, flat in flats.items():
         if not flat.is_cpu:
             index = torch.from_numpy(vector.positions[name]).to(flat.device)
-            kept = flat[index]
-            flat[index] = kept + weight * torch.from_numpy(vector.values[name]).to(flat.device)
-            yield flat, index, kept
+            replaced = flat[index]
+            flat[index] = replaced + weight * torch.from_numpy(vector.values[name]).to(flat.device)
+            yield flat, index, replaced
     for name, delta in vector.dense.items():
         parameter, moved, rows = state[name].detach(), torch.from_numpy(delta), vector.rows.get(name)
         if rows is None:
@@ -94,22 +94,22 @@ def _pieces(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float
             where: Any = slice(at, at + step)
             if rows is not None:
                 where = torch.from_numpy(rows[where]).to(parameter.device)
-            kept = parameter[where].clone()
+            replaced = parameter[where].clone()
             # Not by `alpha=weight`, which rounds product and sum at once on some processors.
-            parameter[where] = kept + weight * moved[at : at + step].to(parameter.device)
-            yield parameter, where, kept
+            parameter[where] = replaced + weight * moved[at : at + step].to(parameter.device)
+            yield parameter, where, replaced
 
 
 def _add_entries(entries: Sequence[tuple[Floats, Positions, Floats]], weight: float) -> list[Floats]:
     """Add weighted values to flattened parameters at positions, in place; returns the values that were there.
 
-    All the values kept lie in one array: many small ones would each be fresh memory from the system.
+    All replaced values lie in one array: many small ones would each be fresh memory from the system.
     """
     import torch
 
     ends = np.cumsum([0, *(len(values) for _, _, values in entries)])
     everything = np.empty(ends[-1], np.float32)
-    kept = [everything[begin:end] for begin, end in pairwise(ends)]
+    replaced = [everything[begin:end] for begin, end in pairwise(ends)]
 
     def add(part: tuple[int, int]) -> None:
         n, begin = part
@@ -117,7 +117,7 @@ def _add_entries(entries: Sequence[tuple[Floats, Positions, Floats]], weight: fl
         moved = np.empty(CHUNK, np.float32)
         for at in range(begin, min(begin + PART, len(values)), CHUNK):
             here = slice(at, min(at + CHUNK, begin + PART))
-            where, old, new = positions[here], kept[n][here], moved[: len(values[here])]
+            where, old, new = positions[here], replaced[n][here], moved[: len(values[here])]
             flat.take(where, out=old, mode="clip")  # in range already; the default copies once more
             np.multiply(values[here], np.float32(weight), out=new)
             np.add(old, new, out=new)
@@ -126,7 +126,7 @@ def _add_entries(entries: Sequence[tuple[Floats, Positions, Floats]], weight: fl
     parts = [(n, begin) for n, (_, _, values) in enumerate(entries) for begin in range(0, len(values), PART)]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # numpy lets go of the interpreter meanwhile
         list(pool.map(add, parts))
-    return kept
+    return replaced
 
 
 def load(path: Path) -> vectors.Vector:

@@ -141,7 +141,7 @@ class Reader:
 
     def _tensors(self, header: dict[str, Any], begin: int) -> dict[str, Tensor]:
         """Return the stated tensors, checked to fill the rest of the file without a gap."""
-        found = {}
+        tensors = {}
         at = begin
         try:
             for name, stated in sorted(header.items(), key=lambda entry: entry[1]["data_offsets"]):
@@ -150,16 +150,16 @@ class Reader:
                     raise ValueError(f"impossible shape or offsets of {name}")
                 if begin + start != at or stop - start != prod(shape) * TYPES[code].itemsize:
                     raise ValueError(f"the bytes of {name} lie elsewhere")
-                found[name] = Tensor(code, shape, at)
+                tensors[name] = Tensor(code, shape, at)
                 at = begin + stop
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(self.path, f"unreadable header ({error})") from None
         if at != os.fstat(self._stream.fileno()).st_size:
             raise damaged(self.path, "it is cut short, or longer than it was")
-        if found.keys() != self._digests.keys():
-            names = ", ".join(sorted(found.keys() ^ self._digests.keys()))
+        if tensors.keys() != self._digests.keys():
+            names = ", ".join(sorted(tensors.keys() ^ self._digests.keys()))
             raise damaged(self.path, f"tensors are missing or too many ({names})")
-        return found
+        return tensors
 
 
 def _unsealed(metadata: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:

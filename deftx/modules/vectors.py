@@ -331,10 +331,10 @@ def _without_zero_rows(
     step = max(1, BLOCK // max(1, delta.shape[1]))
     bits = delta.view(np.uint32)
     moved = [bits[at : at + step].any(axis=1) for at in range(0, len(delta), step)]
-    kept = np.flatnonzero(np.concatenate([np.empty(0, bool), *moved]))
-    if len(kept) == len(delta):
+    nonzero = np.flatnonzero(np.concatenate([np.empty(0, bool), *moved]))
+    if len(nonzero) == len(delta):
         return delta, rows
-    return delta[kept], kept if rows is None else rows[kept]
+    return delta[nonzero], nonzero if rows is None else rows[nonzero]
 
 
 def _check_finite(arrays: Mapping[str, NDArray[np.float32]], group: str, path: Path) -> None:

@@ -11,7 +11,7 @@ class Transform:
     """In the configuration (`views.*.steps`)."""
     paper: str
     code: str
-    """Module of the package with what `deftx.views.pipeline.Code` asks for."""
+    """Module of the package with what `deftx.views.transform_rows.Code` asks for."""
     settings: str = ""
     """Its block of settings, as `module:class` of `deftx.config`; without it a step has no settings."""
 

@@ -155,7 +155,9 @@ class Jobs:
     def code_of_view(self, wildcards: Any) -> str:
         """Return the code of a view's transforms, and what registries say of them."""
         entries = [TRANSFORMS[step.transform] for step in self.experiment.views[wildcards.view].steps]
-        return " ".join([code_of("deftx.views.pipeline"), *(code_of_entry(entry, entry.code) for entry in entries)])
+        return " ".join(
+            [code_of("deftx.views.transform_rows"), *(code_of_entry(entry, entry.code) for entry in entries)]
+        )
 
     # Trainings and masks
 
@@ -235,8 +237,8 @@ class Jobs:
 
     def composition(self, wildcards: Any) -> str:
         """Return what a recipe says beside its modules, as options."""
-        told = composition_of(self.graph, wildcards.method, wildcards.task, wildcards.lang)
-        return " ".join(f"--{name} {quote(value)}" for name, value in told.items())
+        options = composition_of(self.graph, wildcards.method, wildcards.task, wildcards.lang)
+        return " ".join(f"--{name} {quote(value)}" for name, value in options.items())
 
     def max_length(self, wildcards: Any) -> int:
         """Return to how many tokens texts of a task are cut."""

@@ -79,14 +79,14 @@ def plan(experiment: Experiment, results: Iterable[tuple[str, str]], mirror: Pat
     ordered = sorted(jobs, key=lambda job: list(STAGES).index(job[1].partition("/")[0]))
     counts = Counter([*(rule for rule, _ in ordered), *(["all"] if jobs else [])])
     shape = shape_of(experiment.base, experiment.testbed, Path(graph.at(Base().path)))
-    made = Plan(experiment.name, {**counts, "total": sum(counts.values())}, model=_named_model(graph), shape=shape)
+    planned = Plan(experiment.name, {**counts, "total": sum(counts.values())}, model=_named_model(graph), shape=shape)
     for artifact in jobs.values():
         if isinstance(artifact, RawFile):
             file_ = graph.pinned[artifact.pin]
-            (made.mirrored if mirror and in_mirror(file_, mirror) else made.downloads).append(file_)
+            (planned.mirrored if mirror and in_mirror(file_, mirror) else planned.downloads).append(file_)
         if shape:
-            made.works.append(estimate(graph, artifact, shape))
-    return made
+            planned.works.append(estimate(graph, artifact, shape))
+    return planned
 
 
 def _named_model(graph: Artifacts) -> str | None:
@@ -96,63 +96,63 @@ def _named_model(graph: Artifacts) -> str | None:
     return None if local or Path(graph.at(Base().path)).is_file() else model
 
 
-def disk(made: Plan, at_once: int = 2) -> dict[str, float]:
+def disk(planned: Plan, at_once: int = 2) -> dict[str, float]:
     """Return the bytes of the run's results, by kind, and of the checkpoints of its largest trainings.
 
     Args:
         at_once: trainings that run at once; of a real model two, or one on each GPU (`rules/resources.smk`).
     """
     results: defaultdict[str, float] = defaultdict(float)
-    for work in made.works:
+    for work in planned.works:
         results[work.stage] += work.result
 
     def of(name: str) -> float:
         return results[MODULE_TYPES[name].title]
 
-    base = 4.0 * made.shape.total if made.shape and made.model else 0.0
-    raw = float(sum(file.size or 0 for file in [*made.downloads, *made.mirrored]))
+    base = 4.0 * planned.shape.total if planned.shape and planned.model else 0.0
+    raw = float(sum(file.size or 0 for file in [*planned.downloads, *planned.mirrored]))
     return {
         "base model": base,
         # Fetched files of the hub lie in its cache, too; clean text and its tokens take about as much again.
-        "raw files, clean text": 2 * raw + sum(file.size or 0 for file in made.downloads if file.hub),
+        "raw files, clean text": 2 * raw + sum(file.size or 0 for file in planned.downloads if file.hub),
         "deltas": of("dense") + of("gradients"),
         "masks": results[Mask.stage],
         "sparse vectors": of("sft") + of("pruned"),
         "adapters": of("adapter"),
         "LoRA": of("lora"),
         f"checkpoints of {at_once} training{'s' * (at_once > 1)}": sum(
-            sorted((work.checkpoint for work in made.works), reverse=True)[:at_once]
+            sorted((work.checkpoint for work in planned.works), reverse=True)[:at_once]
         ),
     }
 
 
-def render(made: Plan, machine: Machine, at_once: int = 2) -> str:
+def render(planned: Plan, machine: Machine, at_once: int = 2) -> str:
     """Return a plan as text for a terminal; `at_once` trainings run at the same time."""
-    lines = [f"# {made.name}: {made.jobs.get('total', 0):,} jobs to run", ""]
-    lines += [f"{count:>7,}  {rule}" for rule, count in made.jobs.items() if rule != "total"]
-    lines += ["", f"## Downloads: {_sum(made.downloads) if made.downloads else 'none'}"]
-    if made.mirrored:
-        lines.append(f"Besides, in the mirror: {_sum(made.mirrored)}")
-    places = Counter(_place(file) for file in made.downloads)
-    lines += [f"  {place}: {_sum(f for f in made.downloads if _place(f) == place)}" for place in sorted(places)]
-    if made.model:
-        size = _size(4.0 * made.shape.total) if made.shape else "size not known"
-        lines.append(f"  {made.model}: {size} of float32 weights, by its shapes")
-    if made.shape is None:
-        return "\n".join([*lines, "", _unknown(made)])
-    parts = disk(made, at_once)
+    lines = [f"# {planned.name}: {planned.jobs.get('total', 0):,} jobs to run", ""]
+    lines += [f"{count:>7,}  {rule}" for rule, count in planned.jobs.items() if rule != "total"]
+    lines += ["", f"## Downloads: {_sum(planned.downloads) if planned.downloads else 'none'}"]
+    if planned.mirrored:
+        lines.append(f"Also, in the mirror: {_sum(planned.mirrored)}")
+    places = Counter(_place(file) for file in planned.downloads)
+    lines += [f"  {place}: {_sum(f for f in planned.downloads if _place(f) == place)}" for place in sorted(places)]
+    if planned.model:
+        size = _size(4.0 * planned.shape.total) if planned.shape else "size not known"
+        lines.append(f"  {planned.model}: {size} of float32 weights, by its shapes")
+    if planned.shape is None:
+        return "\n".join([*lines, "", _unknown(planned)])
+    parts = disk(planned, at_once)
     lines += ["", f"## Disk at the peak: {_size(sum(parts.values()))}"]
     lines += [f"{_size(size):>9}  {what}" for what, size in parts.items() if size]
-    unknown = sum(file.size is None for file in [*made.downloads, *made.mirrored])
+    unknown = sum(file.size is None for file in [*planned.downloads, *planned.mirrored])
     lines += [f"Not counted: {unknown} raw file{'s' * (unknown != 1)} whose pin states no size"] if unknown else []
-    low, high = hours(made.works, machine)
+    low, high = hours(planned.works, machine)
     lines += ["", f"## Hours on {machine.title}, one job at a time: {_between(low, high)}", machine.origin]
     lines.append(
         f"On every machine {START_SECONDS:g} s to start a job with a model, and {CHOOSING:g} to {DENOISING:g} s more "
         f"for a mask of XLM-R base: {MEASURED}"
     )
-    for stage in dict.fromkeys(work.stage for work in made.works):
-        works = [work for work in made.works if work.stage == stage]
+    for stage in dict.fromkeys(work.stage for work in planned.works):
+        works = [work for work in planned.works if work.stage == stage]
         spent = hours(works, machine)
         if spent[1] >= 0.005:
             tokens = tuple(sum(work.tokens[n] for work in works) / 1e6 for n in (0, 1))
@@ -163,10 +163,10 @@ def render(made: Plan, machine: Machine, at_once: int = 2) -> str:
     return "\n".join(lines)
 
 
-def _unknown(made: Plan) -> str:
+def _unknown(planned: Plan) -> str:
     return (
-        f"## Disk and hours\nThe shapes of {made.model or 'the base model'} are not known before it is described: "
-        "snakemake results/{name}/base.json, then ask again".replace("{name}", made.name)
+        f"## Disk and hours\nThe shapes of {planned.model or 'the base model'} are not known before it is described: "
+        "snakemake results/{name}/base.json, then rerun deftx plan".replace("{name}", planned.name)
     )
 
 

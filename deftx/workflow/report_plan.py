@@ -74,17 +74,17 @@ class ReportPlan:
             task.source for m in methods.values() for _, task in tasks if adapts_source(m) and not m.start_selection
         }
         languages = (lang for lang in self.experiment.languages if lang in used)
-        found = {lang: self.graph.language_module("sft", lang, selection, self.seed) for lang in languages}
+        modules = {lang: self.graph.language_module("sft", lang, selection, self.seed) for lang in languages}
         for name, task in tasks:
             lang = self.graph.scored(task)[0]
             of_task = [self.graph.task_module(m, name, lang, self.seed) for m in methods.values() if m.task == "sft"]
-            found |= {f"task:{name}": of_task[0]} if of_task else {}
-        return found
+            modules |= {f"task:{name}": of_task[0]} if of_task else {}
+        return modules
 
     def overlapping(self, selection: str) -> dict[str, str]:
         """Return the files of a selection's vectors by name."""
-        shown = self.vectors(selection).items()
-        return {name.removeprefix("task:"): self.graph.at(module.path) for name, module in shown}
+        vectors = self.vectors(selection).items()
+        return {name.removeprefix("task:"): self.graph.at(module.path) for name, module in vectors}
 
     def mask_reports(self) -> dict[str, str]:
         """Return the reports of the masks that figures show, by `selection/name`."""
@@ -142,7 +142,7 @@ class ReportPlan:
     def costs(self) -> dict[str, Any]:
         """Return the modules of each method for one language, and what each was made from."""
         modules: dict[str, dict[str, dict[str, list[str]]]] = {}
-        made: dict[str, list[str]] = {}
+        needed: dict[str, list[str]] = {}
         stages: dict[str, str] = {}
         waiting: list[Mask | Module] = []
         for name, task in self.experiment.tasks.items():
@@ -154,16 +154,16 @@ class ReportPlan:
         while waiting:
             artifact = waiting.pop()
             place = _place(artifact)
-            if place not in made:
+            if place not in needed:
                 needs = self.graph.made_from(artifact)
-                made[place] = [_place(need) for need in needs]
+                needed[place] = [_place(need) for need in needs]
                 waiting += needs
                 stages[place.partition("/")[0]] = artifact.place.partition("/")[0]
         return {
             "methods": self._titles(),
             "languages": self._names(),
             "modules": modules,
-            "made": {place: needs for place, needs in sorted(made.items()) if needs},
+            "made": {place: needs for place, needs in sorted(needed.items()) if needs},
             "stages": dict(sorted(stages.items())),
         }
 

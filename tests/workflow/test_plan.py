@@ -109,7 +109,7 @@ def test_downloads_are_those_no_mirror_holds(tmp_path: Path) -> None:
     assert [file.path for file in made.mirrored] == ["ace.txt"]
     text = render(made, MACHINES["a100"])
     assert "somebody/rows (hub): 1 file, size not stated" in text
-    assert "Besides, in the mirror: 1 file, 3.0 MB" in text
+    assert "Also, in the mirror: 1 file, 3.0 MB" in text
     assert "Not counted: 1 raw file whose pin states no size" in text
 
 
@@ -325,7 +325,7 @@ def test_parameters_of_a_shape_are_those_of_the_model(pico_xlmr: Path) -> None:
 def test_a_model_of_unknown_shape_is_planned_without_hours() -> None:
     text = render(plan(validate(EXPERIMENT), [FULL], None), MACHINES["h200"])
     assert "some/model: size not known" in text
-    assert "snakemake results/pico/base.json, then ask again" in text
+    assert "snakemake results/pico/base.json, then rerun deftx plan" in text
 
 
 def test_each_speed_says_where_it_comes_from() -> None:

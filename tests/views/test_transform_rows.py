@@ -12,8 +12,8 @@ from deftx.core.errors import ConfigError, DatasetError
 from deftx.core.integrity import read_json, sha256_of
 from deftx.data import rows as row_files
 from deftx.data.rows import Row
-from deftx.views import pipeline
 from deftx.views import settings as view_settings
+from deftx.views import transform_rows
 from deftx.views.registry import TRANSFORMS, Transform
 from tests.helpers.command import refused
 
@@ -34,7 +34,7 @@ def transform(monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], None]:
 
     def register(change: Change) -> None:
         monkeypatch.setitem(TRANSFORMS, "toy", Transform("toy", "nobody", "toy"))
-        monkeypatch.setattr(pipeline, "import_module", lambda name: SimpleNamespace(rows=change))
+        monkeypatch.setattr(transform_rows, "import_module", lambda name: SimpleNamespace(rows=change))
 
     return register
 
@@ -47,7 +47,7 @@ def test_a_view_is_a_dataset_with_what_was_done_beside_it(
 
     transform(copy)
     out = tmp_path / "view/test.csv"
-    pipeline.build(dataset, VIEW, out)
+    transform_rows.build(dataset, VIEW, out)
     assert row_files.load(out) == copy(ROWS, None, 3)
     assert read_json(out.with_suffix(".json")) == {
         "dataset": sha256_of(dataset),
@@ -56,7 +56,7 @@ def test_a_view_is_a_dataset_with_what_was_done_beside_it(
         "sha256": sha256_of(out),
     }
     before = out.read_bytes(), out.with_suffix(".json").read_bytes()
-    pipeline.build(dataset, VIEW, out)
+    transform_rows.build(dataset, VIEW, out)
     assert (out.read_bytes(), out.with_suffix(".json").read_bytes()) == before
 
 
@@ -70,7 +70,7 @@ def test_a_transform_gets_rows_of_its_own(dataset: Path, tmp_path: Path, transfo
 
     transform(rename)
     with pytest.raises(DatasetError, match="makes a row 'new 0'"):
-        pipeline.build(dataset, VIEW, tmp_path / "out.csv")
+        transform_rows.build(dataset, VIEW, tmp_path / "out.csv")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_breaks_the_contract_is_refused_and_nothing_written(
 ) -> None:
     transform(lambda rows, settings, seed: change(list(rows)))
     with pytest.raises(DatasetError, match=message):
-        pipeline.build(dataset, VIEW, tmp_path / "out.csv")
+        transform_rows.build(dataset, VIEW, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists() and not (tmp_path / "out.json").exists()
 
 
