@@ -1,5 +1,7 @@
 """Light stages start at once: what they import, not how long it takes."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from benchmarks import startup
 from deftx.cli.app import app
 from deftx.core import hashing
 from deftx.modules import lora
-from tests.helpers import pico, vectors
+from tests.helpers import REPOSITORY, pico, vectors
 from tests.helpers.command import spec
 
 IMPORTS = """
@@ -23,6 +25,47 @@ for arguments in {commands!r}:
     assert result.exit_code == 0, (arguments, result.output, result.exception)
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
+DRIVER = """
+import json, sys
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+
+forking = get_context("fork")
+
+def serve(connection, libraries):
+    for library in libraries:
+        import_module(library)
+    while arguments := connection.recv():
+        child = forking.Process(target=work, args=(connection, arguments))
+        child.start()
+        child.join()
+
+def work(connection, arguments):
+    from deftx.cli.app import app
+    try:
+        app(arguments, standalone_mode=False)
+        connection.send(sorted({name.partition(".")[0] for name in sys.modules}))
+    except BaseException as error:
+        connection.send(f"{arguments}: {error!r}")
+
+servers, found = {}, {}
+for verb, arguments, libraries in json.load(sys.stdin):
+    if libraries not in [known for known, _ in servers.values()]:
+        ours, theirs = forking.Pipe()
+        forking.Process(target=serve, args=(theirs, libraries), daemon=False).start()
+        servers[len(servers)] = libraries, ours
+    connection = next(connection for known, connection in servers.values() if known == libraries)
+    connection.send(arguments)
+    found[verb] = connection.recv()
+for _, connection in servers.values():
+    connection.send([])
+Path("found.json").write_text(json.dumps(found))
+"""
+"""Runs verbs one after the other, each in a fork of a process that has imported what the verb may import, and nothing
+else: importing torch and transformers anew for each would take most of the time."""
+FIRST = {"transformers": "transformers.models.bert.modeling_bert"}
+"""What to import of a library first, where the library itself imports little."""
 VERBS = sorted(command.name or "" for command in app.registered_commands)
 
 
@@ -58,11 +101,21 @@ IMPORTS_OF: dict[str, frozenset[str]] = {
 
 @pytest.fixture(scope="module")
 def large_imports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Large libraries that each verb has imported, each in a process of its own."""
+    """Large libraries that are imported after each verb: those it may import, and what it has imported besides."""
     folder = tmp_path_factory.mktemp("startup")
     startup.prepare(folder)
-    verbs = startup.commands(folder, folder)
-    return {verb: startup.imported(line, folder).intersection(startup.HEAVY) for verb, line in verbs.items()}
+    verbs = [
+        (verb, line, sorted(FIRST.get(library, library) for library in IMPORTS_OF.get(verb, ())))
+        for verb, line in startup.commands(folder, folder).items()
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER], input=json.dumps(verbs), cwd=folder, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((folder / "found.json").read_text())
+    assert not {verb: message for verb, message in found.items() if isinstance(message, str)}
+    return {verb: set(names).intersection(startup.HEAVY) for verb, names in found.items()}
 
 
 def test_every_verb_is_covered(large_imports: dict[str, set[str]]) -> None:
@@ -84,8 +137,6 @@ def test_languages_are_trained_without_datasets(tmp_path: Path, pico_bert: Path)
 
 
 def test_adapters_are_composed_without_transformers(tmp_path: Path) -> None:
-    import json
-
     from deftx.modules import adapters
 
     shape = adapters.Shape(width=4, layers=1, bottleneck=2)
@@ -101,8 +152,6 @@ def test_adapters_are_composed_without_transformers(tmp_path: Path) -> None:
 
 
 def test_lora_is_composed_without_torch(tmp_path: Path) -> None:
-    import json
-
     import numpy as np
 
     shape = lora.Shape(rank=1, alpha=2, matrices={"layer.weight": (5, 4)})
