@@ -20,11 +20,14 @@ COUNTING = """
 import cProfile, json, pstats, sys
 from collections import Counter
 from pathlib import Path
+import deftx
 from snakemake.cli import main
+
+PACKAGE = str(Path(deftx.__file__).parent)
 
 class Named(dict):
     def __missing__(self, file):
-        ours = file.endswith((".smk", "Snakefile")) or "/deftx/" in file
+        ours = file.endswith((".smk", "Snakefile")) or file.startswith(PACKAGE)
         self[file] = Path(file).name if ours else None
         return self[file]
 
