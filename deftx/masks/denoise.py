@@ -62,7 +62,7 @@ def denoise(
     if r >= len(energy) or keep >= 1:
         return Denoised(delta, singular, r)
     low = project_low_rank(matrix, directions, singular, r)
-    _restore(low, matrix, min(ceil(keep * whole[0] * whole[1]), low.numel()))
+    _restore(low, matrix, min(ceil(top_k.share_of(keep, whole[0] * whole[1])), low.numel()))
     return Denoised(low.to(delta.dtype), singular, r)
 
 
@@ -140,7 +140,7 @@ def choose_rank(singular: Tensor, shape: Sequence[int], rank: Rank) -> int:
         return len(singular)
     if rank == "gavish-donoho":
         omega = hard_threshold(min(shape) / max(shape))
-        return int((singular > omega * singular.median()).sum())
+        return int((singular > omega * singular.quantile(0.5)).sum())  # torch's median is the lower of two
     if isinstance(rank, UniformRank):
         return min(rank.uniform, len(singular))
     share = energy.cumsum(0) / energy.sum()

@@ -17,6 +17,7 @@ from torch import Tensor
 from deftx.config.masks import Denoising
 from deftx.core.integrity import write_json
 from deftx.masks.select import select_top_k
+from deftx.masks.top_k import share_of
 from deftx.modules import vectors
 
 
@@ -55,7 +56,7 @@ def build(delta: Path, selection: Denoising, k: int | float, out: Path, report: 
     with vectors.open_delta(delta) as file:
         metadata = file.metadata
         shapes = {name: metadata.shapes[name] for name in file.names}
-    budget = k if isinstance(k, int) else round(k * sum(map(prod, shapes.values())))
+    budget = k if isinstance(k, int) else round(share_of(k, sum(map(prod, shapes.values()))))
     drawn = select_top_k(Noise(shapes, _seed(metadata)), budget)
     mask_metadata = metadata.model_copy(update={"kind": "mask", "selection": {"select": "random", "k": budget}})
     vectors.save(

@@ -24,7 +24,7 @@ from deftx.core.provenance import threads
 from deftx.core.runtime import device
 from deftx.masks.denoise import check_finite, denoise
 from deftx.masks.spill import Scratch
-from deftx.masks.top_k import CHUNK, Cut, find_cut
+from deftx.masks.top_k import CHUNK, Cut, find_cut, share_of
 from deftx.masks.zero_rows import Expanded, Layout
 from deftx.models.parameter_names import is_embedding
 from deftx.modules import vectors
@@ -167,7 +167,7 @@ def build(delta: Path, selection: Denoising, k: int | float, out: Path, report: 
     torch.set_num_threads(threads())
     with vectors.open_delta(delta) as file, Scratch(out.parent) as denoised:
         shapes = file.metadata.shapes
-        budget = k if isinstance(k, int) else round(k * sum(map(prod, shapes.values())))
+        budget = k if isinstance(k, int) else round(share_of(k, sum(map(prod, shapes.values()))))
         mask = select(DeltaTensors(file), selection, budget, layout_of(file), denoised)
         settings = selection.model_dump(mode="json") | {"k": mask.k}
         metadata = file.metadata.model_copy(update={"kind": "mask", "selection": settings})

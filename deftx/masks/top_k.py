@@ -7,6 +7,7 @@ copied, sorted or stored, however many there are. A third pass may then select.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -19,6 +20,14 @@ CHUNK = 1 << 20  # elements processed together: with all copies they fit into th
 
 Passes = Callable[[], Iterable[Tensor]]
 """Callable that returns the same float32 tensors, in the same order, on every call."""
+
+
+def share_of(share: float, count: int) -> Fraction:
+    """Return a share of `count` elements, exactly as it is written: 0.07 of 100 is 7, and not a little more.
+
+    A float stands for the shortest decimal number that gives it, which is what a configuration states.
+    """
+    return Fraction(repr(float(share))) * count
 
 
 @dataclass

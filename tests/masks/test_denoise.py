@@ -1,5 +1,6 @@
 """Denoising: exact where nothing is cut, elsewhere what a plain SVD in float64 says."""
 
+from fractions import Fraction
 from math import ceil
 
 import numpy as np
@@ -33,7 +34,7 @@ def plain(delta: Tensor, rank: int, keep: float) -> NDArray[np.float64]:
     low = (left[:, :rank] * singular[:rank]) @ right[:rank]
     rest = matrix - low
     pruned = np.zeros(matrix.size)
-    largest = np.argsort(-np.abs(rest).ravel(), kind="stable")[: ceil(keep * matrix.size)]
+    largest = np.argsort(-np.abs(rest).ravel(), kind="stable")[: ceil(Fraction(repr(keep)) * matrix.size)]
     pruned[largest] = rest.ravel()[largest]
     return low + pruned.reshape(matrix.shape)
 
@@ -62,7 +63,7 @@ def test_survivors_are_counted_and_exact(delta: Tensor, keep: float) -> None:
     cut, without = (denoise(delta, UniformRank(uniform=1), share).values for share in (keep, 0.0))
     survivors = cut != without
     if min(delta.shape) > 1:
-        assert int(survivors.sum()) == ceil(keep * delta.numel())
+        assert int(survivors.sum()) == ceil(Fraction(repr(keep)) * delta.numel())
     assert torch.equal(cut[survivors], delta[survivors])
 
 
@@ -91,6 +92,20 @@ def test_gavish_donoho_keeps_nothing_of_pure_noise() -> None:
     denoised = denoise(random_matrix(200, 100, 0), "gavish-donoho", 0.0)
     assert denoised.rank == 0
     assert not denoised.values.any()
+
+
+def test_gavish_donoho_takes_the_mean_of_the_two_in_the_middle() -> None:
+    """The threshold is 2.858 times the median, which is 5 here: 14.3. Times the lower of the two, it would be 5.7."""
+    singular = torch.tensor([30.0, 8.0, 2.0, 0.1], dtype=torch.float64)
+    assert choose_rank(singular, (4, 4), "gavish-donoho") == 1
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.07, 7), (0.14, 14), (0.28, 28), (0.29, 29), (0.055, 6)])
+def test_the_kept_share_is_exact(share: float, count: int) -> None:
+    """As a float, 0.07 times 100 is a little more than 7, and would be rounded up to 8."""
+    delta = random_matrix(10, 10, 0)
+    without, kept = (denoise(delta, UniformRank(uniform=1), keep).values for keep in (0.0, share))
+    assert int((without != kept).sum()) == count
 
 
 @pytest.mark.parametrize(("beta", "published"), [(1.0, 2.858), (0.5, 2.1711), (0.25, 1.8371)])

@@ -51,3 +51,8 @@ def test_what_is_not_finite_is_refused(bad: float) -> None:
 def test_more_than_there_are_is_refused(entries: Tensor) -> None:
     with pytest.raises(DeltaError, match=f"k = 4 .* {len(entries)} maskable"):
         top_k.find_cut(lambda: [entries], 4)
+
+
+@given(st.integers(0, 1000), st.integers(0, 10**9))
+def test_a_share_is_taken_as_it_is_written(thousandths: int, count: int) -> None:
+    assert top_k.share_of(thousandths / 1000, count) * 1000 == thousandths * count
