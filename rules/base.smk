@@ -38,4 +38,4 @@ rule base:
     message:
         "base model: pretrain a tiny one" if BASE.pretrain else "base model: check and describe it"
     shell:
-        "deftx base --settings {params.spec:q} {params.family} {params.inputs} --out {output.description} 2> {log}"
+        "deftx base --settings {params.spec:q} {params.family} {params.inputs} --out {output.description:q} 2> {log:q}"

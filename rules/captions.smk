@@ -10,7 +10,7 @@ PAGE = PACKAGE / "report" / "page" / "template"
 PRESENT = [section for section in SECTIONS if section not in REPORT_PLAN.absent]
 OVERLAP = Step(GRAPH, kinds.pattern(kinds.Overlap), REPORT)
 MASK_REPORTS = REPORT_PLAN.mask_reports()
-REPORTS = [f"--reports {name}={path}" for name, path in MASK_REPORTS.items()]
+REPORTS = [f"--reports {quote(f'{name}={path}')}" for name, path in MASK_REPORTS.items()]
 RECORDS = [GRAPH.at(f"{place}.json") for place in GRAPH.trained]
 
 

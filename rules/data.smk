@@ -33,7 +33,7 @@ rule fetch:
     message:
         "fetch {params.place}"
     shell:
-        "deftx fetch --file {params.file:q} --out {output} 2> {log}"
+        "deftx fetch --file {params.file:q} --out {output:q} 2> {log:q}"
 
 
 rule corpus:
@@ -63,8 +63,8 @@ rule corpus:
     message:
         "{wildcards.lang}: clean the corpus"
     shell:
-        "deftx corpus {params.lang} --settings {params.spec:q} {params.family} {params.inputs}"
-        " --out $(dirname {output.stats}) 2> {log}"
+        "deftx corpus {params.lang:q} --settings {params.spec:q} {params.family} {params.inputs}"
+        " --out \"$(dirname {output.stats:q})\" 2> {log:q}"
 
 
 rule dataset:
@@ -95,8 +95,8 @@ rule dataset:
     message:
         "{wildcards.dataset}: {wildcards.split} split in {wildcards.lang}"
     shell:
-        "deftx dataset {params.lang} {params.split} --settings {params.spec:q} --labels {params.labels:q}"
-        " {params.spoken} {params.inputs} --out {output.csv} 2> {log}"
+        "deftx dataset {params.lang:q} {params.split:q} --settings {params.spec:q} --labels {params.labels:q}"
+        " {params.spoken} {params.inputs} --out {output.csv:q} 2> {log:q}"
 
 
 # Rows of a dataset, changed by transforms.
@@ -122,4 +122,4 @@ rule view:
     message:
         "{wildcards.view}: {wildcards.split} split in {wildcards.lang}"
     shell:
-        "deftx view {input.rows} --settings {params.spec:q} --out {output.csv} 2> {log}"
+        "deftx view {input.rows:q} --settings {params.spec:q} --out {output.csv:q} 2> {log:q}"

@@ -27,7 +27,7 @@ rule compose:
     message:
         "{wildcards.method}: compose {wildcards.task} with {wildcards.lang}, seed {wildcards.seed}"
     shell:
-        "deftx compose {params.modules:q} {params.options} --base {input.base} --out {output} 2> {log}"
+        "deftx compose {params.modules:q} {params.options} --base {input.base:q} --out {output:q} 2> {log:q}"
 
 
 rule evaluate:
@@ -54,8 +54,8 @@ rule evaluate:
     message:
         "{wildcards.method}: predict {wildcards.task} in {wildcards.lang}, seed {wildcards.seed}"
     shell:
-        "deftx predict {input.recipe} --base {input.base} --dataset {input.dataset} --max-length {params.max_length} {params.forward}"
-        " --predictions {output.predictions} 2> {log}"
+        "deftx predict {input.recipe:q} --base {input.base:q} --dataset {input.dataset:q} --max-length {params.max_length} {params.forward}"
+        " --predictions {output.predictions:q} 2> {log:q}"
 
 
 rule score:
@@ -86,4 +86,4 @@ rule score:
         "{wildcards.method}: score {wildcards.task} in {wildcards.lang}"
     shell:
         "deftx score {params.seeds} --predictions {params.predictions} --scores {params.scores}"
-        " --metric {params.metric} 2> {log}"
+        " --metric {params.metric} 2> {log:q}"

@@ -36,8 +36,8 @@ rule mask_language:
     message:
         "{wildcards.lang}: mask by {wildcards.selection}, seed {wildcards.seed}"
     shell:
-        "deftx mask {input.ranked} --select {params.score} --selection {params.spec:q} --k {params.k}"
-        " --out {output.mask} --report {output.report} 2> {log}"
+        "deftx mask {input.ranked:q} --select {params.score} --selection {params.spec:q} --k {params.k}"
+        " --out {output.mask:q} --report {output.report:q} 2> {log:q}"
 
 
 use rule mask_language as mask_task with:
@@ -88,7 +88,7 @@ rule random_mask_language:
     message:
         "{wildcards.lang}: mask at random, seed {wildcards.seed}"
     shell:
-        "deftx random-mask {input.delta} --k {params.k} --out {output.mask} --report {output.report} 2> {log}"
+        "deftx random-mask {input.delta:q} --k {params.k} --out {output.mask:q} --report {output.report:q} 2> {log:q}"
 
 
 use rule random_mask_language as random_mask_task with:
@@ -129,7 +129,7 @@ rule prune_language:
     message:
         "{wildcards.lang}: delta pruned to its mask, {wildcards.selection}, seed {wildcards.seed}"
     shell:
-        "deftx prune {input.delta} --mask {input.mask} --out {output} 2> {log}"
+        "deftx prune {input.delta:q} --mask {input.mask:q} --out {output:q} 2> {log:q}"
 
 
 use rule prune_language as prune_task with:

@@ -23,7 +23,7 @@ rule overlap:
     message:
         "{wildcards.selection}: overlap of the vectors"
     shell:
-        "deftx overlap {params.vectors} --out {output.overlap} 2> {log}"
+        "deftx overlap {params.vectors:q} --out {output.overlap:q} 2> {log:q}"
 
 
 rule tables:
@@ -61,7 +61,7 @@ rule tables:
     message:
         "tables"
     shell:
-        "deftx tables {params.results} --plan {params.plan} --out {params.out} 2> {log}"
+        "deftx tables {params.results:q} --plan {params.plan} --out {params.out:q} 2> {log:q}"
 
 
 rule costs:
@@ -91,7 +91,7 @@ rule costs:
         "costs"
     # Benchmarks and vectors are read where they are, but are no inputs: times never make a job run again.
     shell:
-        "deftx costs {params.results} --plan {params.plan} --scores {input.scores} --out {params.out} 2> {log}"
+        "deftx costs {params.results:q} --plan {params.plan} --scores {input.scores:q} --out {params.out:q} 2> {log:q}"
 
 
 rule figures:
@@ -118,12 +118,12 @@ rule figures:
         tables=subpath(input.scores, parent=True),
         out=subpath(output[0], parent=True),
         reports=REPORTS,
-        overlaps=[f"--overlaps {s}={REPORT}/{kinds.Overlap(s).path}" for s in REPORT_PLAN.selections],
+        overlaps=[f"--overlaps {quote(f'{s}={REPORT}/{kinds.Overlap(s).path}')}" for s in REPORT_PLAN.selections],
         code=code_of("deftx.report.figures.build"),
     message:
         "figures"
     shell:
-        "deftx figures {params.tables} {params.reports} {params.overlaps} --out {params.out} 2> {log}"
+        "deftx figures {params.tables:q} {params.reports} {params.overlaps} --out {params.out:q} 2> {log:q}"
 
 
 rule sweeps:
@@ -149,7 +149,7 @@ rule sweeps:
     message:
         "figures of scores against knobs"
     shell:
-        "deftx sweeps {input} --settings {params.settings} --out {params.out} 2> {log}"
+        "deftx sweeps {input:q} --settings {params.settings} --out {params.out:q} 2> {log:q}"
 
 
 rule report:
@@ -180,10 +180,10 @@ rule report:
         runtime=growing(10),
     params:
         tables=subpath(input.scores, parent=True),
-        figures=lambda wildcards, input: [f"--figures {path}" for path in input.figures if path.endswith(".svg")],
+        figures=lambda wildcards, input: [f"--figures {quote(path)}" for path in input.figures if path.endswith(".svg")],
         captions=lambda wildcards, input: [f"--captions {quote(str(path))}" for path in input.captions],
         reports=[] if EXPERIMENT.sweeps else REPORTS,
-        benchmarks=" ".join(f"--benchmarks {root}/{kinds.BENCHMARKS}" for root in dict.fromkeys([ROOT, REPORT])),
+        benchmarks=" ".join(f"--benchmarks {quote(f'{root}/{kinds.BENCHMARKS}')}" for root in dict.fromkeys([ROOT, REPORT])),
         config=lambda wildcards: as_document(EXPERIMENT.model_dump(mode="json", exclude_unset=True)),
         page=fingerprint(sorted(PAGE.iterdir())),
         code=code_of("deftx.report.page.build"),
@@ -192,5 +192,5 @@ rule report:
     # Benchmarks are read where they are, but are no inputs: times never make a job run again. Nothing has the page as
     # its input, and `all` does not ask for it.
     shell:
-        "deftx report {params.tables} --config {params.config} {params.figures} {params.captions} {params.reports}"
-        " {params.benchmarks} --base {input.base} --out {output} 2> {log}"
+        "deftx report {params.tables:q} --config {params.config} {params.figures} {params.captions} {params.reports}"
+        " {params.benchmarks} --base {input.base:q} --out {output:q} 2> {log:q}"

@@ -42,5 +42,5 @@ for entry, role, step in TRAININGS:
         message:
             jobs.describe(step.pattern)
         shell:
-            "deftx train --spec {params.spec:q} --base {input.base} --train {input.train} --valid {input.valid}"
-            " {params.options} --out {output.module} 2> {log}"
+            "deftx train --spec {params.spec:q} --base {input.base:q} --train {input.train:q} --valid {input.valid:q}"
+            " {params.options} --out {output.module:q} 2> {log:q}"

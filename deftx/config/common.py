@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 
 
 def _is_name(value: str) -> str:
-    if not re.match(NAME, value) or value == "base":
+    if not re.fullmatch(NAME, value) or value == "base":
         raise ValueError(
             f"{value!r} cannot be part of a file name here: use letters, digits, '_', '.', '-' (and not 'base')"
         )
@@ -17,6 +17,19 @@ def _is_name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_is_name)]
+
+
+def _is_place(value: str) -> str:
+    if not value.strip() or not value.isprintable() or re.search(r"[{}*?\[\]]", value):
+        raise ValueError(
+            f"{value!r} cannot be the place of files here: Snakemake takes braces, brackets, '*' and '?' for patterns, "
+            "and control characters cannot be written in a path. Rename it"
+        )
+    return value
+
+
+Place = Annotated[str, AfterValidator(_is_place)]
+"""A path that results or raw files have."""
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

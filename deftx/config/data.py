@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from deftx.config.common import Name, Strict
+from deftx.config.common import Name, Place, Strict
 
 Split = Literal["train", "valid", "test"]
 
@@ -13,7 +13,7 @@ Split = Literal["train", "valid", "test"]
 class File(Strict):
     """A raw file: a local one, or a pinned one that is downloaded or copied from the mirror."""
 
-    path: str
+    path: Place
     """Local path; or, with `repository` or `hub`, the path inside that repository."""
     repository: str | None = None
     """GitHub repository, `owner/name`; needs `commit` and `sha256`."""

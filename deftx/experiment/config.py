@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from deftx.config.base import Base
-from deftx.config.common import Name, Strict
+from deftx.config.common import Name, Place, Strict
 from deftx.config.data import Dataset, Family, Language, View
 from deftx.config.masks import Selection
 from deftx.config.methods import Method, Seeds
@@ -24,7 +24,7 @@ class Experiment(Strict):
 
     name: Name
     """Name; results are stored in results/{name}/."""
-    root: str | None = None
+    root: Place | None = None
     """Folder of the results if it is not results/{name}, to share those of another experiment; tables and figures are
     always stored in results/{name}."""
     base: Base

@@ -250,8 +250,8 @@ class Jobs:
 
     @staticmethod
     def folder(file: str) -> Place:
-        """Return the folder of a file."""
-        return Place(str(Path(file).parent))
+        """Return the folder of a file, as a word of a command."""
+        return Place(quote(str(Path(file).parent)))
 
 
 # Specs: what of the configuration decides over an artifact. Where files lie is in none.
