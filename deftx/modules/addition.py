@@ -53,7 +53,7 @@ def add_reversibly(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight
     Raises:
         VectorError: the vector moves a parameter that is not in `state`; nothing is changed.
     """
-    return Undo(list(_pieces(state, vector, weight)))
+    return Undo(list(_replace_parts(state, vector, weight)))
 
 
 def add(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float) -> None:
@@ -63,12 +63,12 @@ def add(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float) ->
     Raises:
         VectorError: the vector moves a parameter that is not in `state`; nothing is changed.
     """
-    for _ in _pieces(state, vector, weight):
+    for _ in _replace_parts(state, vector, weight):
         pass
 
 
-def _pieces(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float) -> Iterator[Replaced]:
-    """Add a weighted vector piece by piece, and give what each piece replaced."""
+def _replace_parts(state: "Mapping[str, Tensor]", vector: vectors.Vector, weight: float) -> Iterator[Replaced]:
+    """Add a weighted vector part by part, and yield what each part replaced."""
     import torch
 
     for name in (*vector.positions, *vector.dense):

@@ -32,7 +32,7 @@ def all_reduce(tensor: Tensor) -> None:
     Not by accelerate's `reduce`, which copies the tensor: gradients are as large as the model.
     """
     if processes().num_processes > 1 and tensor.numel():
-        with _together():
+        with _detect_loss():
             torch.distributed.all_reduce(tensor)
 
 
@@ -61,12 +61,12 @@ def main_process_first() -> Iterator[None]:
 
 def barrier() -> None:
     """Wait until all processes are here."""
-    with _together():
+    with _detect_loss():
         processes().wait_for_everyone()
 
 
 @contextmanager
-def _together() -> Iterator[None]:
+def _detect_loss() -> Iterator[None]:
     """Tell a loss of the others from this process' own failures."""
     try:
         yield

@@ -31,7 +31,7 @@ ROLES = ("language", "task")
 each_type = pytest.mark.parametrize("entry", MODULE_TYPES.values(), ids=lambda entry: entry.name)
 
 
-class Made:
+class Modules:
     """Modules of every type for one base, each made when it is first asked for."""
 
     def __init__(self, base: Path, folder: Path) -> None:
@@ -68,8 +68,8 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(pico_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return Made(pico_bert, tmp_path_factory.mktemp("modules"))
+def modules(pico_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Modules:
+    return Modules(pico_bert, tmp_path_factory.mktemp("modules"))
 
 
 def logits(model: Any) -> torch.Tensor:
@@ -79,18 +79,18 @@ def logits(model: Any) -> torch.Tensor:
 
 @each_type
 @pytest.mark.parametrize("role", ROLES)
-def test_the_same_training_gives_the_same_bytes(made: Made, entry: ModuleType, role: str) -> None:
-    assert made.module(entry, role).read_bytes() == made.module(entry, role, "again").read_bytes()
+def test_the_same_training_gives_the_same_bytes(modules: Modules, entry: ModuleType, role: str) -> None:
+    assert modules.module(entry, role).read_bytes() == modules.module(entry, role, "again").read_bytes()
 
 
 @each_type
 @pytest.mark.parametrize("role", ROLES)
 def test_a_file_says_what_it_is_and_is_saved_as_it_was_loaded(
-    made: Made, entry: ModuleType, role: str, tmp_path: Path
+    modules: Modules, entry: ModuleType, role: str, tmp_path: Path
 ) -> None:
-    path = made.module(entry, role)
+    path = modules.module(entry, role)
     stored = loading.load(path)
-    assert stored.metadata.base == made.description.hash and stored.entries > 0
+    assert stored.metadata.base == modules.description.hash and stored.entries > 0
     assert stored.metadata.objective == {"language": "masked-lm", "task": "classification"}[role]
     assert bool(stored.head) is (role == "task") and (stored.metadata.labels is not None) is (role == "task")
     import_module(entry.code).save(stored, tmp_path / path.name)
@@ -98,8 +98,8 @@ def test_a_file_says_what_it_is_and_is_saved_as_it_was_loaded(
 
 
 @each_type
-def test_a_damaged_file_is_refused(made: Made, entry: ModuleType, tmp_path: Path) -> None:
-    content = bytearray(made.module(entry, "language").read_bytes())
+def test_a_damaged_file_is_refused(modules: Modules, entry: ModuleType, tmp_path: Path) -> None:
+    content = bytearray(modules.module(entry, "language").read_bytes())
     content[-3] ^= 1
     (tmp_path / "damaged.safetensors").write_bytes(content)
     with pytest.raises(VectorError, match=r"damaged\.safetensors"):
@@ -107,44 +107,48 @@ def test_a_damaged_file_is_refused(made: Made, entry: ModuleType, tmp_path: Path
 
 
 @each_type
-def test_it_is_checked_against_the_base(made: Made, entry: ModuleType) -> None:
-    path = made.module(entry, "language")
+def test_it_is_checked_against_the_base(modules: Modules, entry: ModuleType) -> None:
+    path = modules.module(entry, "language")
     stored, code = loading.load(path), import_module(entry.code)
     if entry.in_methods:
-        code.check([(path, stored, 1.0)], made.description)
+        code.check([(path, stored, 1.0)], modules.description)
     else:  # what is ranked is no part of a model
         with pytest.raises(VectorError, match=path.name):
-            code.check([(path, stored, 1.0)], made.description)
+            code.check([(path, stored, 1.0)], modules.description)
     with pytest.raises(VectorError, match=path.name):
-        code.check([(path, stored, 1.0)], replace(made.description, hash="0" * 64))
+        code.check([(path, stored, 1.0)], replace(modules.description, hash="0" * 64))
 
 
 @pytest.mark.parametrize("entry", [e for e in MODULE_TYPES.values() if e.in_methods], ids=lambda entry: entry.name)
-def test_it_changes_what_a_model_computes_the_same_way_twice(made: Made, entry: ModuleType) -> None:
-    path = made.module(entry, "language")
-    plain, first, second = (base_model.classifier(made.description, pico.LABELS, seed=0) for _ in range(3))
+def test_it_changes_what_a_model_computes_the_same_way_twice(modules: Modules, entry: ModuleType) -> None:
+    path = modules.module(entry, "language")
+    plain, first, second = (base_model.classifier(modules.description, pico.LABELS, seed=0) for _ in range(3))
     for model in (first, second):
-        import_module(entry.code).apply(model, made.description, [(loading.load(path), 1.0)])
+        import_module(entry.code).apply(model, modules.description, [(loading.load(path), 1.0)])
     assert not torch.equal(logits(first), logits(plain))
     assert torch.equal(logits(first), logits(second))
 
 
 @pytest.mark.parametrize("entry", [e for e in MODULE_TYPES.values() if e.in_methods], ids=lambda entry: entry.name)
-def test_a_model_of_it_is_composed_and_predicts_the_same_twice(made: Made, entry: ModuleType, tmp_path: Path) -> None:
-    terms = [(made.module(entry, role), 1.0) for role in ("task", "language")]
-    recipes.compose(terms, made.description, tmp_path / "recipe.json")
+def test_a_model_of_it_is_composed_and_predicts_the_same_twice(
+    modules: Modules, entry: ModuleType, tmp_path: Path
+) -> None:
+    terms = [(modules.module(entry, role), 1.0) for role in ("task", "language")]
+    recipes.compose(terms, modules.description, tmp_path / "recipe.json")
     for name in ("first", "second"):
-        predict.predict(tmp_path / "recipe.json", made.base, made.data["task"][1], 16, tmp_path / f"{name}.csv")
+        predict.predict(tmp_path / "recipe.json", modules.base, modules.data["task"][1], 16, tmp_path / f"{name}.csv")
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
-    other = replace(made.description, hash="0" * 64)
+    other = replace(modules.description, hash="0" * 64)
     with pytest.raises(VectorError):
         recipes.load_terms(recipes.read(tmp_path / "recipe.json"), other)
 
 
 @each_type
-def test_a_mask_belongs_to_types_that_move_its_elements(made: Made, entry: ModuleType) -> None:
+def test_a_mask_belongs_to_types_that_move_its_elements(modules: Modules, entry: ModuleType) -> None:
     if not entry.trained:
         return
-    mask = None if entry.masked else made.mask("language")
+    mask = None if entry.masked else modules.mask("language")
     with pytest.raises(ConfigError, match="--mask"):
-        common.run(made.spec(entry, "language"), made.base, *made.data["language"], made.folder / "no", mask, None)
+        common.run(
+            modules.spec(entry, "language"), modules.base, *modules.data["language"], modules.folder / "no", mask, None
+        )
