@@ -14,10 +14,11 @@ import torch
 
 from deftx.config.masks import Denoising
 from deftx.config.modules import TrainingSpec
-from deftx.core.errors import ConfigError, VectorError
+from deftx.core.errors import ConfigError, DeltaError, VectorError
 from deftx.evaluation import predict
 from deftx.finetuning import common
 from deftx.masks import select
+from deftx.masks.registry import MASK_SCORES, MaskScore
 from deftx.merging import recipe as recipes
 from deftx.models import base_model
 from deftx.modules import loading
@@ -152,3 +153,16 @@ def test_a_mask_belongs_to_types_that_move_its_elements(modules: Modules, entry:
         common.run(
             modules.spec(entry, "language"), modules.base, *modules.data["language"], modules.folder / "no", mask, None
         )
+
+
+@pytest.mark.parametrize("score", MASK_SCORES.values(), ids=lambda score: score.name)
+def test_a_score_chooses_the_same_mask_twice_and_refuses_too_many(
+    modules: Modules, score: MaskScore, tmp_path: Path
+) -> None:
+    ranked, build = modules.module(MODULE_TYPES[score.ranks], "language"), import_module(score.code).build
+    for name in ("first", "second"):
+        build(ranked, Denoising(), 0.2, tmp_path / name, tmp_path / f"{name}.json")
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    with pytest.raises(DeltaError, match="exceeds"):
+        build(ranked, Denoising(), 10**9, tmp_path / "third", tmp_path / "third.json")
+    assert not (tmp_path / "third").exists()
