@@ -64,7 +64,7 @@ rule corpus:
         "{wildcards.lang}: clean the corpus"
     shell:
         "deftx corpus {params.lang:q} --settings {params.spec:q} {params.family} {params.inputs}"
-        " --out \"$(dirname {output.stats:q})\" 2> {log:q}"
+        ' --out "$(dirname {output.stats:q})" 2> {log:q}'
 
 
 rule dataset:

@@ -183,7 +183,9 @@ rule report:
         figures=lambda wildcards, input: [f"--figures {quote(path)}" for path in input.figures if path.endswith(".svg")],
         captions=lambda wildcards, input: [f"--captions {quote(str(path))}" for path in input.captions],
         reports=[] if EXPERIMENT.sweeps else REPORTS,
-        benchmarks=" ".join(f"--benchmarks {quote(f'{root}/{kinds.BENCHMARKS}')}" for root in dict.fromkeys([ROOT, REPORT])),
+        benchmarks=" ".join(
+            f"--benchmarks {quote(f'{root}/{kinds.BENCHMARKS}')}" for root in dict.fromkeys([ROOT, REPORT])
+        ),
         config=lambda wildcards: as_document(EXPERIMENT.model_dump(mode="json", exclude_unset=True)),
         page=fingerprint(sorted(PAGE.iterdir())),
         code=code_of("deftx.report.page.build"),
